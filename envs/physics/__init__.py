@@ -1,0 +1,44 @@
+"""MuJoCo behind one interface: `make_physics(model, substeps, backend)`."""
+
+import importlib
+import importlib.util
+
+import jax
+import mujoco
+
+from ...errors import lookup
+from .base import ModelParams, Physics, PhysicsState
+
+__all__ = ["BACKENDS", "ModelParams", "Physics", "PhysicsState", "make_physics", "resolve_backend"]
+
+BACKENDS = {
+    "auto": "mujoco on CPU; warp (mjx where warp is missing) on CUDA; mjx on TPU",
+    "mujoco": "C MuJoCo on a pool of host threads: the fastest on CPU, works beside any device",
+    "mjx": "MuJoCo as an XLA program: CPU, GPU and TPU",
+    "warp": "MJX with NVIDIA Warp's kernels: CUDA (CPU for tests); needs the extra 'warp'",
+}
+
+
+def resolve_backend(name: str) -> str:
+    """The backend that `name` stands for on the default device; errors on a name that is none."""
+    lookup(name, BACKENDS, "physics backend")
+    if name != "auto":
+        return name
+    platform = jax.default_backend()
+    if platform == "gpu":
+        return "warp" if importlib.util.find_spec("warp") else "mjx"
+    return "mujoco" if platform == "cpu" else "mjx"
+
+
+def make_physics(model: mujoco.MjModel, substeps: int, backend: str, fields: tuple[str, ...] = ()) -> Physics:
+    """Builds the backend; raises ConfigError where it is missing or cannot simulate the model.
+
+    Args:
+      model: what to simulate. Sensors on it appear in `PhysicsState.sensordata`.
+      substeps: integration steps per call of `step`.
+      backend: a name of `BACKENDS`.
+      fields: names of mjData arrays to return in `PhysicsState.fields`.
+    """
+    backend = resolve_backend(backend)
+    module = importlib.import_module(f".{backend}", __name__)  # lazily: warp is an extra
+    return getattr(module, f"{backend.capitalize()}Physics")(model, substeps, fields)

@@ -1,0 +1,59 @@
+"""One interface to MuJoCo, three ways to run it.
+
+An environment builds one `Physics` from an `MjModel` and calls `reset` and `step`, unbatched; the caller vmaps. What a
+reward needs beyond positions and velocities comes in one of two ways:
+
+- `sensordata`: quantities declared as sensors on the model. They describe the state *after* integration (a plain
+  `mj_step` leaves them one substep old), which costs one forward pass per step. A model without sensors pays nothing.
+- `fields`: arrays of `mjData` exactly as the last substep left them, for environments that must match definitions which
+  read `data.xpos` or `data.cfrc_ext` after `mj_step` without a forward pass.
+"""
+
+from typing import NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import mujoco
+
+Array = jax.Array
+ModelParams = dict[str, Array]  # arrays of MjModel that a task overrides, by name: {"body_mass": [nbody], ...}
+
+
+class PhysicsState(NamedTuple):
+    """The state of one world, as small as can be."""
+
+    qpos: Array  # [nq]
+    qvel: Array  # [nv]
+    act: Array  # [na]
+    warmstart: Array  # [nv] solver's first guess, or [0] where the backend keeps none
+    mocap_pos: Array  # [nmocap, 3]
+    mocap_quat: Array  # [nmocap, 4]
+    sensordata: Array  # [nsensordata]
+    fields: dict[str, Array]  # arrays of mjData by name, as the last substep left them
+
+
+class Physics(Protocol):
+    """A model, and how to move it on."""
+
+    model: mujoco.MjModel
+
+    def reset(self, qpos: Array, qvel: Array, params: ModelParams) -> PhysicsState:
+        """A world at rest of forces: positions `[nq]`, velocities `[nv]`, sensors computed for them."""
+
+    def step(self, state: PhysicsState, ctrl: Array, params: ModelParams) -> PhysicsState:
+        """Holds `ctrl` `[nu]` for the backend's number of substeps."""
+
+
+def initial_state(model: mujoco.MjModel, qpos: Array, qvel: Array, keeps_warmstart: bool) -> PhysicsState:
+    """A state at `qpos`, `qvel` with mocap bodies where the model has them, sensors zero and no fields."""
+    is_mocap = model.body_mocapid >= 0
+    return PhysicsState(
+        qpos=qpos,
+        qvel=qvel,
+        act=jnp.zeros(model.na),
+        warmstart=jnp.zeros(model.nv if keeps_warmstart else 0),
+        mocap_pos=jnp.asarray(model.body_pos[is_mocap], float),
+        mocap_quat=jnp.asarray(model.body_quat[is_mocap], float),
+        sensordata=jnp.zeros(model.nsensordata),
+        fields={},
+    )

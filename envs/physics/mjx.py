@@ -1,0 +1,67 @@
+"""MuJoCo as an XLA program (MJX), on CPU, GPU and TPU."""
+
+import jax
+import mujoco
+from mujoco import mjx
+
+from ...errors import ConfigError
+from .base import Array, ModelParams, PhysicsState, initial_state
+
+
+class MjxPhysics:
+    """See `Physics`. `fields` are read from `mjx.Data` as the last substep left them."""
+
+    def __init__(self, model: mujoco.MjModel, substeps: int, fields: tuple[str, ...] = ()):
+        self.model = model
+        self._substeps = substeps
+        self._fields = fields
+        self._mjx_model = self._put_model()
+
+    def _put_model(self) -> mjx.Model:
+        try:
+            return mjx.put_model(self.model, impl="jax")
+        except NotImplementedError as error:
+            raise ConfigError(
+                f"MJX (XLA) cannot simulate this model: {error}. Use the 'mujoco' or the 'warp' physics backend."
+            ) from error
+
+    def _make_data(self) -> mjx.Data:
+        return mjx.make_data(self.model, impl="jax")
+
+    def reset(self, qpos: Array, qvel: Array, params: ModelParams) -> PhysicsState:
+        state = initial_state(self.model, qpos, qvel, keeps_warmstart=True)
+        if self.model.nsensordata == 0 and not self._fields:
+            return state  # nothing to compute
+        model = self._mjx_model.tree_replace(params)
+        return self._read(mjx.forward(model, self._write(state)), state)
+
+    def step(self, state: PhysicsState, ctrl: Array, params: ModelParams) -> PhysicsState:
+        model = self._mjx_model.tree_replace(params)
+        data = self._write(state).replace(ctrl=ctrl)
+        data, _ = jax.lax.scan(lambda d, _: (mjx.step(model, d), None), data, None, length=self._substeps)
+        if "cfrc_ext" in self._fields:
+            data = mjx.rne_postconstraint(model, data)
+        after = self._read(data, state)
+        if self.model.nsensordata:
+            after = after._replace(sensordata=mjx.forward(model, data).sensordata)
+        return after
+
+    def _write(self, state: PhysicsState) -> mjx.Data:
+        return self._make_data().replace(
+            qpos=state.qpos,
+            qvel=state.qvel,
+            act=state.act,
+            qacc_warmstart=state.warmstart,
+            mocap_pos=state.mocap_pos,
+            mocap_quat=state.mocap_quat,
+        )
+
+    def _read(self, data: mjx.Data, state: PhysicsState) -> PhysicsState:
+        return state._replace(
+            qpos=data.qpos,
+            qvel=data.qvel,
+            act=data.act,
+            warmstart=data.qacc_warmstart,
+            sensordata=data.sensordata,
+            fields={name: getattr(data, name) for name in self._fields},
+        )

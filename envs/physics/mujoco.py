@@ -1,0 +1,162 @@
+"""C MuJoCo on a pool of host threads, called from jitted code."""
+
+import collections
+import copy
+import functools
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import jax
+import jax.numpy as jnp
+import mujoco
+import numpy as np
+from mujoco import rollout
+
+from .base import Array, ModelParams, PhysicsState, initial_state
+
+_FULL = mujoco.mjtState.mjSTATE_FULLPHYSICS
+_CONTROL = mujoco.mjtState.mjSTATE_CTRL | mujoco.mjtState.mjSTATE_MOCAP_POS | mujoco.mjtState.mjSTATE_MOCAP_QUAT
+_MAX_MODELS = 4096  # distinct parameter settings kept as MjModel objects
+_LOCK = threading.Lock()  # the pool takes one batch at a time; several devices may call at once
+
+
+def num_threads() -> int:
+    """Threads of the pool: the processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@functools.cache
+def _pools() -> tuple[rollout.Rollout, ThreadPoolExecutor]:
+    return rollout.Rollout(nthread=num_threads()), ThreadPoolExecutor(num_threads())
+
+
+class MujocoPhysics:
+    """See `Physics`. Every call steps the whole batch, whatever axes it was vmapped over.
+
+    Two host paths with one result: `mujoco.rollout`, which never touches Python between worlds; and, where `fields` are
+    asked for, a loop over worlds in Python threads (`mj_step` releases the interpreter's lock), since `mujoco.rollout`
+    returns states and sensors alone. The first starts every step from a zero warm start, the second carries it, as a loop
+    around `mj_step` does; they differ by the solver's tolerance.
+    """
+
+    def __init__(self, model: mujoco.MjModel, substeps: int, fields: tuple[str, ...] = ()):
+        self.model = model
+        self._substeps = substeps
+        self._shapes = {name: getattr(mujoco.MjData(model), name).shape for name in fields}
+        self._data = [mujoco.MjData(model) for _ in range(num_threads())]
+        self._models: collections.OrderedDict[bytes, mujoco.MjModel] = collections.OrderedDict()
+        self._last: tuple[list[np.ndarray], list[mujoco.MjModel]] = ([], [])
+
+    def reset(self, qpos: Array, qvel: Array, params: ModelParams) -> PhysicsState:
+        state = initial_state(self.model, qpos, qvel, keeps_warmstart=bool(self._shapes))
+        if self.model.nsensordata == 0 and not self._shapes:
+            return state  # nothing to compute, so no call
+        after = self._call(state, jnp.zeros(self.model.nu), params, substeps=0)
+        return state._replace(sensordata=after.sensordata, fields=after.fields)
+
+    def step(self, state: PhysicsState, ctrl: Array, params: ModelParams) -> PhysicsState:
+        return self._call(state, ctrl, params, self._substeps)
+
+    def _call(self, state: PhysicsState, ctrl: Array, params: ModelParams, substeps: int) -> PhysicsState:
+        """One crossing to the host: two vectors there, one vector back."""
+        dtype = state.qpos.dtype
+        start = jnp.concatenate([jnp.zeros(1, dtype), state.qpos, state.qvel, state.act, state.warmstart])
+        control = jnp.concatenate([ctrl.astype(dtype), state.mocap_pos.ravel(), state.mocap_quat.ravel()])
+        sizes = [start.size, self.model.nsensordata, *(int(np.prod(shape)) for shape in self._shapes.values())]
+        out = jax.pure_callback(
+            functools.partial(self._host, substeps=substeps),
+            jax.ShapeDtypeStruct((sum(sizes),), dtype),
+            start,
+            control,
+            params,
+            vmap_method="broadcast_all",
+        )
+        start, sensordata, *fields = jnp.split(out, np.cumsum(sizes)[:-1])
+        nq, nv, na = self.model.nq, self.model.nv, self.model.na
+        _, qpos, qvel, act, warmstart = jnp.split(start, np.cumsum([1, nq, nv, na]))
+        shaped = {name: f.reshape(shape) for (name, shape), f in zip(self._shapes.items(), fields, strict=True)}
+        return state._replace(
+            qpos=qpos, qvel=qvel, act=act, warmstart=warmstart, sensordata=sensordata, fields=shaped
+        )
+
+    def _host(self, start, control, params: ModelParams, substeps: int) -> np.ndarray:
+        """`start` [..., nstate], `control` [..., ncontrol], on the host -> [..., nstate + nsensordata + fields]."""
+        start, control = np.asarray(start), np.asarray(control)
+        batch, dtype = start.shape[:-1], start.dtype
+        start = start.reshape(-1, start.shape[-1]).astype(np.float64)
+        control = control.reshape(-1, control.shape[-1]).astype(np.float64)
+        with _LOCK:
+            models = self._models_for({k: np.asarray(v) for k, v in params.items()}, len(start), len(batch))
+            run = self._run_threads if self._shapes else self._run_rollout
+            out = run(models, start, control, substeps)
+        return out.astype(dtype).reshape(*batch, -1)
+
+    def _run_rollout(self, models, start, control, substeps) -> np.ndarray:
+        # The sensors of step n + 1 are computed on the state after step n, before it is integrated.
+        has_sensors = self.model.nsensordata > 0
+        state, sensors = _pools()[0].rollout(
+            models,
+            self._data,
+            start,
+            np.repeat(control[:, None], substeps + has_sensors, axis=1),
+            control_spec=_CONTROL,
+        )
+        return np.concatenate([state[:, substeps - 1] if substeps else start, sensors[:, -1]], axis=1)
+
+    def _run_threads(self, models, start, control, substeps) -> np.ndarray:
+        num_state = mujoco.mj_stateSize(self.model, _FULL.value)
+        models = models * len(start) if len(models) == 1 else models
+
+        def run(data: mujoco.MjData, worlds: range) -> list[np.ndarray]:
+            rows = []
+            for world in worlds:
+                model = models[world]
+                mujoco.mj_resetData(model, data)
+                mujoco.mj_setState(model, data, start[world, :num_state], _FULL)
+                data.qacc_warmstart[:] = start[world, num_state:]
+                mujoco.mj_setState(model, data, control[world], _CONTROL)
+                if substeps:
+                    mujoco.mj_step(model, data, substeps)
+                    mujoco.mj_rnePostConstraint(model, data)  # fills cfrc_ext, from the contacts of the last substep
+                else:
+                    mujoco.mj_forward(model, data)
+                end = np.empty(num_state)
+                mujoco.mj_getState(model, data, end, _FULL)
+                warmstart = data.qacc_warmstart.copy()
+                fields = [getattr(data, name).ravel().copy() for name in self._shapes]
+                if self.model.nsensordata:
+                    mujoco.mj_forward(model, data)
+                rows.append(np.concatenate([end, warmstart, data.sensordata, *fields]))
+            return rows
+
+        count, threads = len(start), len(self._data)
+        bounds = [count * i // threads for i in range(threads + 1)]
+        chunks = _pools()[1].map(run, self._data, map(range, bounds, bounds[1:]))
+        return np.array([row for chunk in chunks for row in chunk])
+
+    def _models_for(self, params: dict[str, np.ndarray], count: int, batch_dims: int) -> list[mujoco.MjModel]:
+        """One MjModel per world, or a single one where no task changes the model.
+
+        Derived constants (`dof_invweight0` and the like) stay those of the original model, as they do in MJX.
+        """
+        if not params:
+            return [self.model]
+        arrays = [v.reshape(count, *v.shape[batch_dims:]) for v in params.values()]
+        if len(self._last[0]) == len(arrays) and all(map(np.array_equal, self._last[0], arrays)):
+            return self._last[1]  # the usual case: the tasks have not changed since the last step
+        models = []
+        for world in range(count):
+            row = [a[world] for a in arrays]
+            code = b"".join(a.tobytes() for a in row)
+            if code not in self._models:
+                model = copy.copy(self.model)
+                for name, value in zip(params, row, strict=True):
+                    getattr(model, name)[:] = value
+                self._models[code] = model
+            self._models.move_to_end(code)
+            models.append(self._models[code])
+        while len(self._models) > max(_MAX_MODELS, count):
+            self._models.popitem(last=False)
+        self._last = ([a.copy() for a in arrays], models)
+        return models

@@ -1,0 +1,100 @@
+"""The records that flow between the rooms.
+
+Axis letters used in every docstring: N tasks, E environments per task, T time steps, K inner steps. Arrays of a rollout
+are `[N, E, T, ...]`. Time stands in the name: `obs_tm1` is seen before `action_tm1`, which earns `reward_t` and leads to
+`obs_t`.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import jax
+
+Array = jax.Array
+Key = jax.Array
+Params = Any  # a pytree of arrays
+Task = Any  # a pytree of arrays: what distinguishes one task of a family from another
+EnvState = Any  # a pytree of arrays
+Metrics = dict[str, Array]  # scalars by name
+
+
+class EnvSpec(NamedTuple):
+    """What a policy must know of an environment."""
+
+    name: str
+    obs_dim: int
+    action_dim: int
+    horizon: int  # steps after which an episode is cut off; a time limit truncates, it does not terminate
+    action_low: tuple[float, ...]  # [action_dim]; may be -inf
+    action_high: tuple[float, ...]  # [action_dim]; may be +inf
+
+
+class TimeStep(NamedTuple):
+    """What an environment says after a reset or a step."""
+
+    obs: Array  # [obs_dim]
+    reward: Array  # []; 0 after a reset
+    terminated: Array  # [] bool; the task itself ended the episode (a time limit does not)
+
+
+class MetaEnv(Protocol):
+    """A family of tasks over one environment: unbatched pure functions that the caller vmaps.
+
+    A task is data, never an attribute: it outlives the episode, so that several episodes of one task can be run.
+    """
+
+    spec: EnvSpec
+
+    def sample_task(self, key: Key) -> Task:
+        """Draws one task of the family."""
+
+    def reset(self, key: Key, task: Task) -> tuple[EnvState, TimeStep]:
+        """Starts an episode of `task`."""
+
+    def step(self, state: EnvState, action: Array, task: Task) -> tuple[EnvState, TimeStep]:
+        """Applies `action` (shape `[action_dim]`, within the bounds of the spec)."""
+
+
+class Transition(NamedTuple):
+    """One step of experience; in a rollout every field has the leading axes `[N, E, T]`."""
+
+    obs_tm1: Array  # [obs_dim]
+    action_tm1: Array  # [action_dim], as the distribution drew it (see distributions.py: before bounds are applied)
+    dist_tm1: Any  # the action distribution that drew it
+    log_prob_tm1: Array  # []
+    reward_t: Array  # []
+    terminated_t: Array  # [] bool
+    last_t: Array  # [] bool: the episode ended here, by termination or by the time limit
+    obs_t: Array  # [obs_dim]; where last_t, the final observation of the episode, not the first of the next
+    time_tm1: Array  # [] int: steps since the episode began
+    return_t: Array  # []: undiscounted reward of the episode up to and including reward_t
+
+
+class RunState(NamedTuple):
+    """Everything a run is: saved whole in a checkpoint, it resumes bit for bit.
+
+    There is no random key in it: the key of an iteration is `fold_in(base_key, step)`.
+    """
+
+    step: Array  # [] int: iterations done
+    params: Params  # what the outer loop learns
+    opt_state: Any
+    obs_stats: Any  # running mean and variance of observations (normalize.py)
+    kl_coef: Array  # []: weight of the adaptive KL penalty
+    lr_scale: Array  # []: 1, halved by each roll-back of the training loop
+    rollout: Any  # where the environments stand, for algorithms whose episodes go on over iterations; else ()
+
+
+class Algorithm(NamedTuple):
+    """A learning algorithm as a tuple of pure functions.
+
+    `adapt` is what meta-test calls, K times: it takes the run state, the current policies of N tasks and fresh experience
+    from each (a `Transition` of `[N, E, T]`), and returns the N adapted policies.
+    """
+
+    init: Callable[[Key], RunState]
+    iterate: Callable[[RunState, Key], tuple[RunState, Metrics]]
+    policy_params: Callable[[RunState], Params]  # the policy before adaptation, unbatched
+    act: Callable[[RunState, Params], Callable]  # (state, params [N, ...]) -> obs [N, E, obs_dim], key -> ActionSample
+    adapt: Callable[[RunState, Params, Transition], Params]
+    env_steps_per_iteration: int
