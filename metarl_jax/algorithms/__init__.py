@@ -1,0 +1,43 @@
+"""Algorithms by name.
+
+To add one: a file with a frozen config dataclass (`name` is its key here) and `make(config, env, policy_config,
+iterations) -> Algorithm`, and a line in ALGORITHMS.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from . import maml_ppo, ppo, reptile
+
+__all__ = ["ALGORITHMS", "Entry", "make_algorithm"]
+
+
+class Entry(NamedTuple):
+    """An algorithm: its default configuration, its maker, and one line about it."""
+
+    config: Any
+    make: Callable
+    summary: str
+
+
+ALGORITHMS: dict[str, Entry] = {
+    "maml-ppo": Entry(
+        maml_ppo.MamlPpoConfig(), maml_ppo.make, "MAML with a PPO outer loop, exact second-order gradients"
+    ),
+    "fomaml": Entry(maml_ppo.MamlPpoConfig(first_order=True), maml_ppo.make, "... with first-order gradients"),
+    "promp": Entry(
+        maml_ppo.MamlPpoConfig(
+            inner=dataclasses.replace(maml_ppo.InnerLoopConfig(), surrogate="ratio"), inner_kl_coef=5e-4
+        ),
+        maml_ppo.make,
+        "... with ProMP's low-variance surrogate and inner KL penalty",
+    ),
+    "reptile": Entry(reptile.ReptileConfig(), reptile.make, "moves towards the adapted parameters, no meta-gradient"),
+    "ppo": Entry(ppo.PpoConfig(), ppo.make, "single- or multi-task PPO with a critic; does not adapt"),
+}
+
+
+def make_algorithm(config, env, policy_config, iterations):
+    """The algorithm that a config belongs to; see `Algorithm`."""
+    return ALGORITHMS[config.name].make(config, env, policy_config, iterations)

@@ -1,0 +1,43 @@
+"""The inner loop: gradient steps on one task, through which the outer loop differentiates."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from .types import Array, Params
+
+Loss = Callable[[Params, Any], Array]  # parameters, batch of one task -> scalar
+
+
+def inner_step(loss: Loss, params: Params, rates: Params, batch: Any, first_order: bool) -> tuple[Params, Array]:
+    """theta' = theta - rate * grad loss(theta) (Finn et al. 2017, arXiv:1703.03400, eq. 1).
+
+    Differentiable in `params` and `rates`, to second order unless `first_order`, which takes the gradient as a constant
+    (FOMAML, section 5.2 of the paper).
+
+    Args:
+      loss: of one task.
+      params: of one task.
+      rates: a tree like `params` of learning rates, broadcast against them (Meta-SGD learns them, arXiv:1707.09835).
+      batch: experience of one task, gathered with `params`.
+      first_order: whether to stop gradients through the gradient.
+
+    Returns:
+      Adapted parameters, and the norm of the gradient.
+    """
+    grads = jax.grad(loss)(params, batch)
+    if first_order:
+        grads = jax.lax.stop_gradient(grads)
+    return jax.tree.map(lambda p, r, g: p - r * g, params, rates, grads), optax.global_norm(grads)
+
+
+def adapt(loss: Loss, params: Params, rates: Params, batches: Sequence, first_order: bool) -> tuple[Params, Array]:
+    """K inner steps, one for each batch; returns adapted parameters and the mean gradient norm."""
+    norms = []
+    for batch in batches:
+        params, norm = inner_step(loss, params, rates, batch, first_order)
+        norms.append(norm)
+    return params, jnp.mean(jnp.stack(norms))

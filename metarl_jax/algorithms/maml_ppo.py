@@ -1,0 +1,108 @@
+"""MAML (arXiv:1703.03400) with a PPO outer loop, as in ProMP (arXiv:1810.06784): second- or first-order."""
+
+import dataclasses
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+
+from .. import rollout
+from ..errors import ConfigError
+from ..optim import OptimizerConfig, init_run_state, make_optimizer
+from ..policies import PolicyConfig, make_act, make_policy
+from ..types import Algorithm, Array, Key, MetaEnv, Metrics, Params, RunState
+from .diagnostics import action_metrics, trial_metrics
+from .inner_loop import InnerLoop, InnerLoopConfig
+from .ppo_update import Batch, PpoUpdateConfig, Weights, policy_loss, run_epochs
+
+
+@dataclasses.dataclass(frozen=True)
+class MamlPpoConfig:
+    """Knobs of MAML-PPO."""
+
+    name: ClassVar[str] = "maml-ppo"
+
+    num_tasks: int = 20
+    """Tasks per meta-iteration."""
+    envs_per_task: int = 10
+    """Episodes of each task in each round: before each inner step and after the last."""
+    inner: InnerLoopConfig = InnerLoopConfig()
+    """Adaptation to one task."""
+    first_order: bool = False
+    """FOMAML: take the inner gradient as a constant."""
+    inner_kl_coef: float = 0.0
+    """Weight of KL(old || new) of the policies before adaptation (ProMP's penalty)."""
+    update: PpoUpdateConfig = PpoUpdateConfig(clip=0.3)
+    """Outer update."""
+    optimizer: OptimizerConfig = OptimizerConfig()
+    """Outer optimiser."""
+
+    def __post_init__(self):
+        if min(self.num_tasks, self.envs_per_task) < 1:
+            raise ConfigError("num_tasks and envs_per_task must be at least 1.")
+        if not 0.0 <= self.inner_kl_coef < float("inf"):
+            raise ConfigError(f"inner_kl_coef must be finite and >= 0, not {self.inner_kl_coef}.")
+        self.update.check_divides(self.num_tasks, "tasks (num_tasks)")
+
+
+def make(config: MamlPpoConfig, env: MetaEnv, policy_config: PolicyConfig, iterations: int) -> Algorithm:
+    """Builds the algorithm for a run of `iterations`."""
+    policy = make_policy(policy_config, env.spec)
+    inner = InnerLoop(config.inner, env, policy, config.first_order)
+    optimizer = make_optimizer(config.optimizer, iterations * config.update.epochs * config.update.minibatches)
+    shape = (config.num_tasks, config.envs_per_task)
+
+    def init(key: Key) -> RunState:
+        return init_run_state(inner.init(key), optimizer, env.spec.obs_dim, config.update.kl_coef)
+
+    def iterate(state: RunState, key: Key) -> tuple[RunState, Metrics]:
+        key_tasks, key_trial, key_update = jax.random.split(key, 3)
+        tasks = rollout.sample_tasks(env, key_tasks, config.num_tasks)
+        trial = inner.run_trial(state.params, state.obs_stats, tasks, key_trial, shape)
+
+        def loss(meta: Params, rows: Array, weights: Weights) -> tuple[Array, Metrics]:
+            support, query = jax.tree.map(lambda x: x[rows], (trial.support, trial.query))
+            return meta_loss(meta, inner, config, support, query, weights)
+
+        state, metrics = run_epochs(config.update, loss, optimizer, state, key_update, config.num_tasks, iterations)
+        state = state._replace(step=state.step + 1, obs_stats=policy.observe(state.obs_stats, trial.rounds))
+        return state, metrics | trial_metrics(trial) | action_metrics(policy, trial.rounds[-1])
+
+    return Algorithm(
+        init=init,
+        iterate=iterate,
+        policy_params=lambda state: state.params["policy"],
+        act=lambda state, params: make_act(policy, state.obs_stats, params, 0),
+        adapt=inner.adapt_tasks,
+        env_steps_per_iteration=inner.env_steps_per_trial(shape),
+    )
+
+
+def meta_loss(
+    meta: Params, inner: InnerLoop, config: MamlPpoConfig, support: list[Batch], query: Batch, weights: Weights
+) -> tuple[Array, Metrics]:
+    """PPO's loss of the adapted policies, as a function of the meta-parameters from which they were adapted.
+
+    Args:
+      meta: meta-parameters (`InnerLoop.init`).
+      inner: the inner loop to differentiate through.
+      config: see there.
+      support: K batches of `[N, B, ...]`, which adapt the policies.
+      query: `[N, B, ...]`, gathered by the policies adapted from the meta-parameters of the sampling time.
+      weights: of the loss's terms.
+
+    Returns:
+      Mean loss over tasks, `[]`, and its parts.
+    """
+    policy = inner.policy
+
+    def task_loss(support: list[Batch], query: Batch) -> tuple[Array, Metrics]:
+        adapted, _ = inner.adapt(meta, meta["policy"], support)
+        loss, parts = policy_loss(policy, adapted, query, config.update.clip, weights)
+        if config.inner_kl_coef:
+            start = policy.dist(meta["policy"], support[0].obs)
+            loss += config.inner_kl_coef * jnp.mean(policy.distribution.kl(support[0].dist, start))
+        return loss, parts
+
+    loss, parts = jax.vmap(task_loss)(support, query)
+    return loss.mean(), {name: part.max() if name == "ratio_error" else part.mean() for name, part in parts.items()}

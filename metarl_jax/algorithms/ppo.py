@@ -1,0 +1,142 @@
+"""PPO (arXiv:1707.06347) on a fixed batch of tasks: the baseline that does not adapt."""
+
+import dataclasses
+from typing import ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from .. import losses, normalize, returns, rollout
+from ..errors import ConfigError
+from ..networks import Network, NetworkConfig, make_network
+from ..optim import OptimizerConfig, init_run_state, make_optimizer
+from ..policies import PolicyConfig, make_act, make_policy
+from ..types import Algorithm, Array, Key, MetaEnv, Metrics, Params, RunState, Task, Transition
+from .diagnostics import action_metrics
+from .ppo_update import Batch, PpoUpdateConfig, Weights, policy_loss, run_epochs
+
+
+@dataclasses.dataclass(frozen=True)
+class PpoConfig:
+    """Knobs of PPO."""
+
+    name: ClassVar[str] = "ppo"
+
+    num_tasks: int = 1
+    """Tasks, drawn once at the start and kept."""
+    envs_per_task: int = 64
+    """Environments of each task."""
+    unroll: int = 128
+    """Steps of every environment per iteration; episodes go on from one iteration to the next."""
+    gamma: float = 0.99
+    """Discount."""
+    gae_lambda: float = 0.95
+    """Exponential weight of generalised advantage estimation."""
+    critic: NetworkConfig = NetworkConfig()
+    """Network that predicts the return."""
+    value_coef: float = 0.5
+    """Weight of the critic's loss."""
+    value_clip: float = float("inf")
+    """Bound on the change of the value per iteration; inf is none."""
+    update: PpoUpdateConfig = PpoUpdateConfig(epochs=10, minibatches=16)
+    """Update of actor and critic."""
+    optimizer: OptimizerConfig = OptimizerConfig(lr=3e-4, max_grad_norm=0.5)
+    """Optimiser of actor and critic."""
+
+    def __post_init__(self):
+        if min(self.num_tasks, self.envs_per_task, self.unroll) < 1:
+            raise ConfigError("num_tasks, envs_per_task and unroll must be at least 1.")
+        if not (0.0 <= self.gamma <= 1.0 and 0.0 <= self.gae_lambda <= 1.0):
+            raise ConfigError("gamma and gae_lambda must lie in [0, 1].")
+        if not (0.0 <= self.value_coef < float("inf") and self.value_clip > 0.0):
+            raise ConfigError("value_coef must be finite and >= 0, value_clip positive.")
+        self.update.check_divides(self.batch_size, "steps (num_tasks * envs_per_task * unroll)")
+
+    @property
+    def batch_size(self) -> int:
+        return self.num_tasks * self.envs_per_task * self.unroll
+
+
+class Values(NamedTuple):
+    """What the critic's part of the loss needs, B steps."""
+
+    obs: Array  # [B, obs_dim], standardised
+    value: Array  # [B], before the update
+    target: Array  # [B], what the critic should say
+
+
+class Standing(NamedTuple):
+    """What goes on from one iteration to the next."""
+
+    tasks: Task
+    rollout: rollout.RolloutState
+    last_return: Array  # []: mean over the episodes that ended in the latest iteration where any did; nan before
+
+
+def make(config: PpoConfig, env: MetaEnv, policy_config: PolicyConfig, iterations: int) -> Algorithm:
+    """Builds the algorithm for a run of `iterations`."""
+    policy = make_policy(policy_config, env.spec)
+    critic = make_network(config.critic, 1, out_scale=1.0)
+    optimizer = make_optimizer(config.optimizer, iterations * config.update.epochs * config.update.minibatches)
+
+    def init(key: Key) -> RunState:
+        key_policy, key_critic, key_tasks, key_start = jax.random.split(key, 4)
+        params = {"policy": policy.init(key_policy), "critic": critic.init(key_critic, env.spec.obs_dim)}
+        tasks = rollout.sample_tasks(env, key_tasks, config.num_tasks)
+        started = rollout.start(env, tasks, key_start, (config.num_tasks, config.envs_per_task))
+        state = init_run_state(params, optimizer, env.spec.obs_dim, config.update.kl_coef)
+        return state._replace(rollout=Standing(tasks, started, jnp.full((), jnp.nan)))
+
+    def iterate(state: RunState, key: Key) -> tuple[RunState, Metrics]:
+        key_run, key_update = jax.random.split(key)
+        tasks, standing, last_return = state.rollout
+        act = make_act(policy, state.obs_stats, state.params["policy"], None)
+        standing, transitions = rollout.collect(env, act, tasks, standing, key_run, config.unroll)
+        batch, values = prepare(config, critic, state, transitions)
+
+        def loss(params: Params, rows: Array, weights: Weights) -> tuple[Array, Metrics]:
+            return ppo_loss(params, jax.tree.map(lambda x: x[rows], (batch, values)), weights)
+
+        state, metrics = run_epochs(config.update, loss, optimizer, state, key_update, config.batch_size, iterations)
+        ended = transitions.last_t.sum()
+        mean_return = jnp.sum(transitions.return_t * transitions.last_t) / jnp.maximum(ended, 1)
+        last_return = jnp.where(ended > 0, mean_return, last_return)
+        state = state._replace(
+            step=state.step + 1,
+            obs_stats=policy.observe(state.obs_stats, [transitions]),
+            rollout=Standing(tasks, standing, last_return),
+        )
+        # Nothing adapts at test time, so the return before and after is one number.
+        metrics |= {"return_before": last_return, "return_after": last_return}
+        return state, metrics | action_metrics(policy, transitions)
+
+    def ppo_loss(params: Params, data: tuple[Batch, Values], weights: Weights) -> tuple[Array, Metrics]:
+        batch, values = data
+        batch = batch._replace(advantage=losses.standardise(batch.advantage))
+        actor_loss, metrics = policy_loss(policy, params["policy"], batch, config.update.clip, weights)
+        value = critic.apply(params["critic"], values.obs)[..., 0]
+        value_loss = losses.value_clip(value, values.value, values.target, config.value_clip)
+        return actor_loss + config.value_coef * value_loss, metrics | {"value_loss": value_loss}
+
+    return Algorithm(
+        init=init,
+        iterate=iterate,
+        policy_params=lambda state: state.params["policy"],
+        act=lambda state, params: make_act(policy, state.obs_stats, params, 0),
+        adapt=lambda state, params, transitions: params,
+        env_steps_per_iteration=config.batch_size,
+    )
+
+
+def prepare(config: PpoConfig, critic: Network, state: RunState, transitions: Transition) -> tuple[Batch, Values]:
+    """Flattens `[N, E, T]` experience and adds advantages and the critic's targets."""
+    t = transitions
+    obs_tm1, obs_t = (normalize.apply(state.obs_stats, obs) for obs in (t.obs_tm1, t.obs_t))
+    value_tm1, value_t = (critic.apply(state.params["critic"], obs)[..., 0] for obs in (obs_tm1, obs_t))
+    axes = (0, 0, 0, 0, 0, None)
+    gae = jax.vmap(jax.vmap(returns.gae, in_axes=axes), in_axes=axes)
+    discount_t = config.gamma * (1.0 - t.terminated_t)
+    advantage = gae(t.reward_t, discount_t, 1.0 - t.last_t, value_tm1, value_t, config.gae_lambda)
+    batch = Batch(obs_tm1, t.action_tm1, t.dist_tm1, t.log_prob_tm1, advantage)
+    values = Values(obs_tm1, value_tm1, value_tm1 + advantage)
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[3:]), (batch, values))

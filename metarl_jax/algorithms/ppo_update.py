@@ -1,0 +1,126 @@
+"""PPO's update, shared by PPO and by the outer loop of MAML-PPO: what one step minimises, and the epochs around it."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from .. import losses
+from ..distributions import Gaussian
+from ..errors import ConfigError
+from ..optim import apply_gradients
+from ..policies import Policy
+from ..types import Array, Key, Metrics, Params, RunState
+
+
+@dataclasses.dataclass(frozen=True)
+class PpoUpdateConfig:
+    """Knobs of PPO's update (arXiv:1707.06347)."""
+
+    epochs: int = 5
+    """Passes over the data per iteration."""
+    minibatches: int = 1
+    """Parts that each pass is split into (of steps in ppo, of tasks in maml-ppo)."""
+    clip: float = 0.2
+    """Bound on the change of the probability ratio."""
+    entropy_coef: float = 0.0
+    """Weight of the entropy bonus at the start."""
+    entropy_coef_final: float = 0.0
+    """Weight of the entropy bonus at the end; it moves linearly."""
+    kl_coef: float = 0.0
+    """Weight of KL(old || new) at the start."""
+    kl_target: float = 0.0
+    """Where above 0, the weight of KL(old || new) is adapted to hold it near this."""
+
+    def __post_init__(self):
+        if min(self.epochs, self.minibatches) < 1:
+            raise ConfigError("update.epochs and update.minibatches must be at least 1.")
+        if not 0.0 < self.clip < float("inf"):
+            raise ConfigError(f"update.clip must be positive and finite, not {self.clip}.")
+        coefs = (self.entropy_coef, self.entropy_coef_final, self.kl_coef, self.kl_target)
+        if not all(0.0 <= c < float("inf") for c in coefs):
+            raise ConfigError(
+                "update: entropy_coef, entropy_coef_final, kl_coef and kl_target must be finite and >= 0."
+            )
+
+    def check_divides(self, size: int, what: str) -> None:
+        """ConfigError unless `size` things can be split into equal minibatches."""
+        if size % self.minibatches:
+            near = [m for m in range(1, size + 1) if size % m == 0]
+            raise ConfigError(
+                f"{size} {what} cannot be split into {self.minibatches} equal minibatches; update.minibatches can be "
+                f"{min(near, key=lambda m: abs(m - self.minibatches))}."
+            )
+
+
+class Batch(NamedTuple):
+    """What the policy's part of the loss needs, B steps."""
+
+    obs: Array  # [B, obs_dim], standardised
+    action: Array  # [B, action_dim], raw
+    dist: Gaussian  # [B, action_dim], what drew the action
+    log_prob: Array  # [B]
+    advantage: Array  # [B]
+
+
+class Weights(NamedTuple):
+    """Weights of the loss's terms at this point of the run."""
+
+    entropy: Array  # []
+    kl: Array  # []
+
+
+def policy_loss(policy: Policy, params: Params, batch: Batch, clip: float, weights: Weights) -> tuple[Array, Metrics]:
+    """Clipped surrogate, entropy bonus and KL penalty: a scalar to be minimised, and its parts."""
+    dist = policy.dist(params, batch.obs)
+    log_prob = policy.distribution.log_prob(dist, batch.action)
+    surrogate = losses.ppo_clip(log_prob, batch.log_prob, batch.advantage, clip)
+    entropy = jnp.mean(policy.distribution.entropy(dist))
+    kl = jnp.mean(policy.distribution.kl(batch.dist, dist))
+    loss = surrogate - weights.entropy * entropy + weights.kl * kl
+    ratio_error = jnp.max(jnp.abs(jnp.exp(log_prob - batch.log_prob) - 1.0))
+    return loss, {"surrogate": surrogate, "entropy": entropy, "kl": kl, "ratio_error": ratio_error}
+
+
+def run_epochs(
+    config: PpoUpdateConfig,
+    loss: Callable[[Params, Array, Weights], tuple[Array, Metrics]],
+    optimizer: optax.GradientTransformation,
+    state: RunState,
+    key: Key,
+    size: int,
+    iterations: int,
+) -> tuple[RunState, Metrics]:
+    """Steps down `loss` in shuffled minibatches, then adapts the KL penalty.
+
+    Args:
+      config: how many passes and parts.
+      loss: parameters, rows of the minibatch `[size / minibatches]`, weights -> loss and its parts.
+      optimizer: the optimiser of the run.
+      state: before.
+      key: of the shuffling.
+      size: number of rows (steps or tasks) in the batch.
+      iterations: length of the run, for the entropy bonus's schedule.
+
+    Returns:
+      The state after, and the metrics of the last step; `first_ratio_error` is how far the first minibatch's ratios were
+      from 1, where they must be.
+    """
+    progress = state.step / iterations
+    entropy_coef = config.entropy_coef + progress * (config.entropy_coef_final - config.entropy_coef)
+    weights = Weights(entropy_coef, state.kl_coef)
+
+    def step(state: RunState, rows: Array) -> tuple[RunState, Metrics]:
+        (value, metrics), grads = jax.value_and_grad(loss, has_aux=True)(state.params, rows, weights)
+        metrics |= {"loss": value, "outer_grad_norm": optax.global_norm(grads)}
+        return apply_gradients(optimizer, state, grads), metrics
+
+    orders = jax.vmap(lambda k: jax.random.permutation(k, size))(jax.random.split(key, config.epochs))
+    state, metrics = jax.lax.scan(step, state, orders.reshape(config.epochs * config.minibatches, -1))
+    first, last = (jax.tree.map(lambda x, i=i: x[i], metrics) for i in (0, -1))
+    if config.kl_target > 0.0:
+        state = state._replace(kl_coef=losses.adapt_kl_coef(state.kl_coef, last["kl"], config.kl_target))
+    return state, last | {"first_ratio_error": first["ratio_error"], "kl_coef": state.kl_coef}

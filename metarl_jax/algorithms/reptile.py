@@ -1,0 +1,71 @@
+"""Reptile (Nichol et al. 2018, arXiv:1803.02999): move towards where adaptation leads, without differentiating it."""
+
+import dataclasses
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from .. import rollout
+from ..errors import ConfigError
+from ..optim import OptimizerConfig, apply_gradients, init_run_state, make_optimizer
+from ..policies import PolicyConfig, make_act, make_policy
+from ..types import Algorithm, Key, MetaEnv, Metrics, RunState
+from .diagnostics import action_metrics, trial_metrics
+from .inner_loop import InnerLoop, InnerLoopConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class ReptileConfig:
+    """Knobs of Reptile."""
+
+    name: ClassVar[str] = "reptile"
+
+    num_tasks: int = 20
+    """Tasks per meta-iteration."""
+    envs_per_task: int = 10
+    """Episodes of each task in each round: before each inner step and after the last."""
+    inner: InnerLoopConfig = InnerLoopConfig(steps=3)
+    """Adaptation to one task."""
+    optimizer: OptimizerConfig = OptimizerConfig()
+    """Outer optimiser; its gradient is the mean way back from the adapted parameters."""
+
+    def __post_init__(self):
+        if min(self.num_tasks, self.envs_per_task) < 1:
+            raise ConfigError("num_tasks and envs_per_task must be at least 1.")
+        if self.inner.learn_lr:
+            raise ConfigError("reptile has no gradient for step sizes: set inner.learn_lr to False, or use maml-ppo.")
+
+
+def make(config: ReptileConfig, env: MetaEnv, policy_config: PolicyConfig, iterations: int) -> Algorithm:
+    """Builds the algorithm for a run of `iterations`."""
+    policy = make_policy(policy_config, env.spec)
+    inner = InnerLoop(config.inner, env, policy, first_order=True)
+    optimizer = make_optimizer(config.optimizer, iterations)
+    shape = (config.num_tasks, config.envs_per_task)
+
+    def init(key: Key) -> RunState:
+        return init_run_state(inner.init(key), optimizer, env.spec.obs_dim)
+
+    def iterate(state: RunState, key: Key) -> tuple[RunState, Metrics]:
+        key_tasks, key_trial = jax.random.split(key)
+        tasks = rollout.sample_tasks(env, key_tasks, config.num_tasks)
+        trial = inner.run_trial(state.params, state.obs_stats, tasks, key_trial, shape)
+        grads = jax.tree.map(lambda theta, adapted: theta - adapted.mean(axis=0), state.params["policy"], trial.adapted)
+        state = apply_gradients(optimizer, state, {"policy": grads})
+        state = state._replace(step=state.step + 1, obs_stats=policy.observe(state.obs_stats, trial.rounds))
+        metrics = {
+            "outer_grad_norm": optax.global_norm(grads),
+            "entropy": jnp.mean(policy.distribution.entropy(trial.rounds[0].dist_tm1)),
+        }
+        return state, metrics | trial_metrics(trial) | action_metrics(policy, trial.rounds[-1])
+
+    return Algorithm(
+        init=init,
+        iterate=iterate,
+        policy_params=lambda state: state.params["policy"],
+        act=lambda state, params: make_act(policy, state.obs_stats, params, 0),
+        adapt=inner.adapt_tasks,
+        env_steps_per_iteration=inner.env_steps_per_trial(shape),
+    )

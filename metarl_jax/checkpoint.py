@@ -1,0 +1,68 @@
+"""Checkpoints: the whole RunState, written by orbax, which renames a finished directory into place."""
+
+import logging
+from pathlib import Path
+
+import jax
+import orbax.checkpoint as ocp
+
+from .errors import ConfigError
+from .types import RunState
+
+logging.getLogger("absl").setLevel(logging.ERROR)  # orbax reports every save
+
+
+class Checkpoints:
+    """The newest few checkpoints of a run, and the one with the highest score."""
+
+    def __init__(self, directory: Path, keep: int):
+        self._latest = ocp.CheckpointManager(
+            (directory / "latest").absolute(),
+            options=ocp.CheckpointManagerOptions(max_to_keep=keep, enable_async_checkpointing=False),
+        )
+        self._best = ocp.CheckpointManager(
+            (directory / "best").absolute(),
+            options=ocp.CheckpointManagerOptions(
+                max_to_keep=1,
+                best_fn=lambda metrics: metrics["score"],
+                best_mode="max",
+                enable_async_checkpointing=False,
+            ),
+        )
+
+    @property
+    def latest_step(self) -> int | None:
+        return self._latest.latest_step()
+
+    def save(self, state: RunState, score: float | None) -> None:
+        """Writes `state`; with a `score`, also as the best so far where it is. A step that is there already stays."""
+        step = int(state.step)
+        if step in self._latest.all_steps():
+            return
+        self._latest.save(step, args=ocp.args.StandardSave(state))
+        best = self._best.best_step()
+        if score is not None and (best is None or score > self._best.metrics(best)["score"]):
+            self._best.save(step, args=ocp.args.StandardSave(state), metrics={"score": score})
+
+    def restore(self, like: RunState, which: str = "latest") -> RunState:
+        """The `latest` or the `best` state; `like` (shapes are enough) says what it must look like.
+
+        Raises:
+          ConfigError: there is none, or it belongs to another configuration.
+        """
+        manager = self._latest if which == "latest" else self._best
+        step = manager.latest_step()
+        if step is None:
+            raise ConfigError(f"no checkpoint in {manager.directory}: nothing to resume or evaluate.")
+        like = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
+        try:
+            return manager.restore(step, args=ocp.args.StandardRestore(like))
+        except (ValueError, KeyError, TypeError) as error:
+            reason = str(error).strip().split("\n")[0]
+            raise ConfigError(
+                f"checkpoint {step} in {manager.directory} does not fit this configuration: {reason}"
+            ) from error
+
+    def close(self) -> None:
+        self._latest.close()
+        self._best.close()

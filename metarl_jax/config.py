@@ -1,0 +1,127 @@
+"""The configuration of a run: one frozen record, complete, to and from JSON."""
+
+import dataclasses
+import json
+import math
+import typing
+from typing import Any
+
+from .algorithms import ALGORITHMS
+from .errors import ConfigError, lookup
+from .policies import PolicyConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationConfig:
+    """Judging a run on held-out tasks."""
+
+    tasks: int = 40
+    """Held-out tasks."""
+    episodes: int = 10
+    """Episodes of each task before, and again after, each adaptation step."""
+    steps: int = 1
+    """Adaptation steps K; the curve has K + 1 points."""
+
+    def __post_init__(self):
+        if min(self.tasks, self.episodes) < 1 or self.steps < 0:
+            raise ConfigError(
+                "evaluation.tasks and evaluation.episodes must be at least 1, evaluation.steps at least 0."
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class ExperimentConfig:
+    """A run, from the environment to the last checkpoint."""
+
+    preset: str
+    """Preset that this configuration began as."""
+    env: str
+    """Environment (`metarl list` names them)."""
+    algorithm: Any
+    """Algorithm and its knobs; `--algorithm NAME` takes another one with its own defaults."""
+    iterations: int
+    """Meta-iterations."""
+    seed: int = 0
+    """Everything random follows from it."""
+    physics: str = "auto"
+    """Physics backend: auto, mujoco, mjx or warp."""
+    horizon: int | None = None
+    """Steps per episode; None is the environment's own."""
+    policy: PolicyConfig = PolicyConfig()
+    """Policy."""
+    evaluation: EvaluationConfig = EvaluationConfig()
+    """Evaluation at the end of the run."""
+    window: int = 1
+    """Iterations per call of the compiled program; logging and Ctrl-C wait for its end."""
+    checkpoint_every: int = 25
+    """Iterations between checkpoints."""
+    keep_checkpoints: int = 3
+    """Newest checkpoints kept, besides the best."""
+
+    def __post_init__(self):
+        lookup(self.algorithm.name, ALGORITHMS, "algorithm")
+        if min(self.iterations, self.window, self.checkpoint_every, self.keep_checkpoints) < 1:
+            raise ConfigError("iterations, window, checkpoint_every and keep_checkpoints must be at least 1.")
+        if not 0 <= self.seed < 2**32:
+            raise ConfigError(f"seed must lie in [0, 2**32), not {self.seed}.")
+
+
+def to_json(config: ExperimentConfig) -> str:
+    """The whole configuration as JSON text; infinities are written as strings."""
+    data = dataclasses.asdict(config)
+    data["algorithm"] = {"name": config.algorithm.name, **data["algorithm"]}
+    return json.dumps(_map_floats(data, lambda x: x if math.isfinite(x) else str(x)), indent=2)
+
+
+def from_json(text: str) -> ExperimentConfig:
+    """The configuration that `to_json` wrote; ConfigError where it is not one."""
+    try:
+        data = json.loads(text)
+        name = data["algorithm"].pop("name")
+    except (json.JSONDecodeError, KeyError, AttributeError, TypeError) as error:
+        raise ConfigError(f"not the configuration of a run: {error!r}.") from error
+    algorithm = _build(type(lookup(name, ALGORITHMS, "algorithm").config), data["algorithm"], "algorithm")
+    return _build(ExperimentConfig, data | {"algorithm": algorithm}, "config")
+
+
+def _build(cls: type, data: dict[str, Any], where: str) -> Any:
+    """An instance of dataclass `cls` from plain JSON values."""
+    hints = typing.get_type_hints(cls)
+    fields = {f.name for f in dataclasses.fields(cls)}
+    if set(data) != fields:
+        raise ConfigError(
+            f"{where} does not fit this version: unknown {sorted(set(data) - fields)}, missing {sorted(fields - set(data))}."
+        )
+    values = {}
+    for name, value in data.items():
+        hint = hints[name]
+        if dataclasses.is_dataclass(hint) and isinstance(value, dict):
+            value = _build(hint, value, f"{where}.{name}")
+        elif isinstance(value, list):
+            value = tuple(value)
+        elif hint is float:
+            value = float(value)
+        values[name] = value
+    return cls(**values)
+
+
+def _map_floats(data: Any, fn: typing.Callable) -> Any:
+    if isinstance(data, dict):
+        return {k: _map_floats(v, fn) for k, v in data.items()}
+    if isinstance(data, (list, tuple)):
+        return [_map_floats(v, fn) for v in data]
+    return fn(data) if isinstance(data, float) else data
+
+
+def changed_fields(old: Any, new: Any, prefix: str = "") -> list[str]:
+    """Dotted names of the fields in which two configurations differ."""
+    if type(old) is not type(new):
+        return [prefix.rstrip(".")]
+    changed = []
+    for field in dataclasses.fields(old):
+        a, b = getattr(old, field.name), getattr(new, field.name)
+        if dataclasses.is_dataclass(a):
+            changed += changed_fields(a, b, f"{prefix}{field.name}.")
+        elif a != b:
+            changed.append(prefix + field.name)
+    return changed

@@ -1,0 +1,80 @@
+"""The outer optimiser: Adam with a schedule and clipping by global norm."""
+
+import dataclasses
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from . import normalize
+from .errors import ConfigError
+from .types import Params, RunState
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerConfig:
+    """Adam (arXiv:1412.6980) and what surrounds it."""
+
+    lr: float = 1e-3
+    """Learning rate at its highest."""
+    lr_schedule: Literal["constant", "linear", "cosine"] = "constant"
+    """How the rate falls over the run."""
+    lr_final: float = 0.0
+    """Rate at the end of a `linear` or `cosine` schedule, as a fraction of `lr`."""
+    warmup: float = 0.0
+    """Fraction of the run over which the rate first rises from 0."""
+    max_grad_norm: float = 1.0
+    """Gradients are scaled down to this global norm where they exceed it; inf never does."""
+
+    def __post_init__(self):
+        if not 0.0 < self.lr < float("inf"):
+            raise ConfigError(f"optimizer lr must be positive and finite, not {self.lr}.")
+        if not self.max_grad_norm > 0.0:
+            raise ConfigError(f"optimizer max_grad_norm must be positive, not {self.max_grad_norm}.")
+        if not (0.0 <= self.lr_final <= 1.0 and 0.0 <= self.warmup < 1.0):
+            raise ConfigError("optimizer lr_final must lie in [0, 1] and warmup in [0, 1).")
+
+
+def make_schedule(config: OptimizerConfig, num_updates: int) -> optax.Schedule:
+    """Learning rate by update, over a run of `num_updates`."""
+    num_warmup = int(config.warmup * num_updates)
+    rest = max(num_updates - num_warmup, 1)
+    main = {
+        "constant": optax.constant_schedule(config.lr),
+        "linear": optax.linear_schedule(config.lr, config.lr * config.lr_final, rest),
+        "cosine": optax.cosine_decay_schedule(config.lr, rest, alpha=config.lr_final),
+    }[config.lr_schedule]
+    if num_warmup == 0:
+        return main
+    return optax.join_schedules([optax.linear_schedule(0.0, config.lr, num_warmup), main], [num_warmup])
+
+
+def make_optimizer(config: OptimizerConfig, num_updates: int) -> optax.GradientTransformation:
+    """The optimiser of a run of `num_updates` updates."""
+    return optax.chain(
+        optax.clip_by_global_norm(config.max_grad_norm),
+        optax.adam(make_schedule(config, num_updates), eps=1e-5),
+    )
+
+
+def init_run_state(
+    params: Params, optimizer: optax.GradientTransformation, obs_dim: int, kl_coef: float = 0.0
+) -> RunState:
+    """The state of a run that begins with `params`."""
+    return RunState(
+        step=jnp.zeros((), int),
+        params=params,
+        opt_state=optimizer.init(params),
+        obs_stats=normalize.init(obs_dim),
+        kl_coef=jnp.asarray(kl_coef, float),
+        lr_scale=jnp.ones(()),
+        rollout=(),
+    )
+
+
+def apply_gradients(optimizer: optax.GradientTransformation, state: RunState, grads: Params) -> RunState:
+    """One update of `state.params`, scaled by `state.lr_scale`."""
+    updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+    updates = jax.tree.map(lambda u: state.lr_scale * u, updates)
+    return state._replace(params=optax.apply_updates(state.params, updates), opt_state=opt_state)

@@ -1,0 +1,121 @@
+"""What the commands of `metarl` take, and how their command lines become it."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import tyro
+
+from . import presets, runlog
+from .algorithms import ALGORITHMS
+from .config import ExperimentConfig, changed_fields
+from .errors import ConfigError, lookup
+
+T = TypeVar("T")
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainOptions:
+    """Train a preset (the first argument; cheetah-dir-maml where left out), or resume a run."""
+
+    config: Annotated[ExperimentConfig, tyro.conf.arg(name="")]
+    run_dir: Path | None = None
+    """Where the run goes; runs/PRESET-sSEED-TIME where left out. Must not hold anything yet."""
+    resume: Path | None = None
+    """Run directory to go on with; of its configuration, only --iterations can change."""
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateOptions:
+    """Adaptation curve of a run on tasks it has not seen: a table, JSON in RUN/eval and RUN/plots/adaptation.png."""
+
+    run: tyro.conf.Positional[Path]
+    """Run directory."""
+    tasks: int | None = None
+    """Held-out tasks; the run's own number where left out."""
+    episodes: int | None = None
+    """Episodes of each task per point; the run's own number where left out."""
+    steps: tuple[int, ...] = ()
+    """Adaptation steps to show (for example 0 1 2 3); 0 to the run's own number where left out."""
+    seed: int | None = None
+    """Seed of the tasks; the run's own where left out."""
+    checkpoint: str = "latest"
+    """`latest` or `best` (by return after adaptation in training)."""
+    physics: str | None = None
+    """Physics backend; the run's own where left out."""
+
+
+@dataclasses.dataclass(frozen=True)
+class PlotOptions:
+    """Learning curves of one or several runs in one figure."""
+
+    runs: tyro.conf.Positional[tuple[Path, ...]]
+    """Run directories."""
+    out: Path = Path("learning.png")
+    """PNG to write."""
+
+
+@dataclasses.dataclass(frozen=True)
+class BenchOptions:
+    """Measure; see benchmarks/."""
+
+    name: tyro.conf.Positional[str]
+    """Which benchmark: physics."""
+    json: bool = False
+    """Print one JSON object instead of a table."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ListOptions:
+    """Everything that has a name: presets, environments, algorithms, networks, physics backends."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DoctorOptions:
+    """Versions, devices, which physics backends work here and why others do not."""
+
+
+def parse(options: type[T], argv: list[str]) -> T:
+    """`options` from a command line; exits with 2 on a bad one."""
+    command = options.__name__.removesuffix("Options").lower()
+    return tyro.cli(options, args=argv, prog=f"metarl {command}")
+
+
+def parse_train(argv: list[str]) -> TrainOptions:
+    """The options of `metarl train [PRESET] [--resume RUN] [--field value ...]`; ConfigError or exit 2 on bad ones."""
+    argv = list(argv)
+    preset = argv.pop(0) if argv and not argv[0].startswith("-") else None
+    resume = _take(argv, "--resume")
+    algorithm = _take(argv, "--algorithm")
+    if resume is None:
+        default = lookup(preset or presets.DEFAULT, presets.PRESETS, "preset").config
+    elif preset is not None:
+        raise ConfigError(f"--resume {resume} goes on with that run's configuration: leave the preset {preset!r} out.")
+    else:
+        default = runlog.read_config(Path(resume))
+    if algorithm is not None:
+        default = dataclasses.replace(default, algorithm=lookup(algorithm, ALGORITHMS, "algorithm").config)
+
+    prog = f"metarl train {preset or ''}".strip()
+    options = tyro.cli(TrainOptions, args=argv, prog=prog, default=TrainOptions(default))
+    if resume is not None:
+        changed = set(changed_fields(runlog.read_config(Path(resume)), options.config)) - {"iterations"}
+        if changed or options.run_dir:
+            names = ", ".join(sorted(changed | ({"run_dir"} if options.run_dir else set())))
+            raise ConfigError(f"a resumed run keeps its configuration: {names} cannot change (only iterations can).")
+        options = dataclasses.replace(options, resume=Path(resume))
+    return options
+
+
+def _take(argv: list[str], flag: str) -> str | None:
+    """Removes `flag VALUE` or `flag=VALUE` from the arguments and returns the value."""
+    for index, word in enumerate(argv):
+        if word.startswith(flag + "="):
+            del argv[index]
+            return word.removeprefix(flag + "=")
+        if word == flag:
+            if index + 1 == len(argv) or argv[index + 1].startswith("-"):
+                raise ConfigError(f"{flag} needs a value.")
+            del argv[index]
+            return argv.pop(index)
+    return None

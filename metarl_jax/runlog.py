@@ -1,0 +1,131 @@
+"""The run directory: what a run leaves behind, and the contract with whoever reads it.
+
+config.json      the whole configuration       metrics.jsonl   one object per iteration
+summary.json     the outcome                   tensorboard/    the same metrics as events
+checkpoints/     see checkpoint.py             eval/*.json     adaptation curves
+plots/           learning.png, adaptation.png
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import tensorboardX
+
+from . import config as config_lib
+from .config import ExperimentConfig
+from .errors import ConfigError
+
+
+class RunLog:
+    """Writes a run directory; one process at a time. Use as a context manager."""
+
+    def __init__(self, directory: Path):
+        self.directory = directory
+        self._lock = _lock(directory)
+        self._metrics = open(directory / "metrics.jsonl", "a")  # noqa: SIM115 -- open as long as the run
+        self._board = tensorboardX.SummaryWriter(str(directory / "tensorboard"), flush_secs=10)
+
+    @classmethod
+    def create(cls, directory: Path, config: ExperimentConfig) -> "RunLog":
+        """A new run; ConfigError where `directory` holds anything already or cannot be written."""
+        with readable_errors(directory):
+            if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+                raise ConfigError(
+                    f"{directory} exists and is not empty: choose another --run-dir, or continue it with --resume {directory}."
+                )
+            directory.mkdir(parents=True, exist_ok=True)
+            write_atomically(directory / "config.json", config_lib.to_json(config))
+            return cls(directory)
+
+    @classmethod
+    def resume(cls, directory: Path, config: ExperimentConfig) -> "RunLog":
+        """An existing run, whose configuration becomes `config`; ConfigError where there is no checkpoint to go on from."""
+        if not any((directory / "checkpoints" / "latest").glob("*")):
+            raise ConfigError(f"{directory} has no checkpoint to resume from.")
+        with readable_errors(directory):
+            log = cls(directory)
+            write_atomically(directory / "config.json", config_lib.to_json(config))
+            return log
+
+    def log(self, rows: Iterable[dict[str, Any]]) -> None:
+        """Appends one row per iteration; `iteration` is its place in TensorBoard."""
+        for row in rows:
+            self._metrics.write(json.dumps(row) + "\n")
+            for name, value in row.items():
+                if name != "iteration" and value is not None:
+                    self._board.add_scalar(name, value, row["iteration"])
+        self._metrics.flush()
+
+    def truncate(self, iteration: int) -> None:
+        """Forgets the rows after `iteration`, which are about to be run again."""
+        rows = [row for row in read_metrics(self.directory) if row["iteration"] <= iteration]
+        self._metrics.close()
+        write_atomically(self.directory / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+        self._metrics = open(self.directory / "metrics.jsonl", "a")  # noqa: SIM115 -- see above
+
+    def close(self) -> None:
+        self._metrics.close()
+        self._board.close()
+        os.close(self._lock)
+
+    def __enter__(self) -> "RunLog":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+
+def read_config(directory: Path) -> ExperimentConfig:
+    """The configuration of an existing run; ConfigError where `directory` is not one."""
+    path = directory / "config.json"
+    if not path.is_file():
+        raise ConfigError(f"{directory} is not a run directory: it has no config.json.")
+    return config_lib.from_json(path.read_text())
+
+
+def read_metrics(directory: Path) -> list[dict[str, Any]]:
+    """The rows of metrics.jsonl; a last line cut short by a crash is left out."""
+    path = directory / "metrics.jsonl"
+    rows = []
+    for line in path.read_text().splitlines() if path.exists() else []:
+        with contextlib.suppress(json.JSONDecodeError):
+            rows.append(json.loads(line))
+    return rows
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replaces `path` whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    part.write_text(text)
+    part.replace(path)
+
+
+@contextlib.contextmanager
+def readable_errors(directory: Path):
+    """Turns an operating-system error about the run directory into one readable line."""
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(
+            f"cannot write the run directory {directory}: {error.strerror or error}. Free space, mend its permissions or "
+            "choose another --run-dir; the checkpoints already there are whole."
+        ) from error
+
+
+def _lock(directory: Path) -> int:
+    """Holds the directory until the process ends; ConfigError where another one does."""
+    handle = os.open(directory / "run.lock", os.O_CREAT | os.O_RDWR)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(handle)
+        raise ConfigError(
+            f"another process is writing {directory}: two runs into one directory are refused."
+        ) from error
+    return handle
