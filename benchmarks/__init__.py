@@ -1,1 +1,57 @@
-"""x"""
+"""Benchmarks by name: `metarl bench NAME`. To add one: a module with `measure() -> list[dict]`, and a line in BENCHMARKS."""
+
+import importlib
+import json
+import os
+import platform
+from typing import Any
+
+import jax
+from rich.console import Console
+from rich.table import Table
+
+from ..errors import lookup
+
+BENCHMARKS = {"physics": "environment steps per second of each physics backend, beside a bare mujoco.rollout loop"}
+
+
+def run(name: str, as_json: bool, command: str) -> None:
+    """Measures, and prints a table or one JSON object: `machine`, `command`, `rows`."""
+    lookup(name, BENCHMARKS, "benchmark")
+    rows = importlib.import_module(f".{name}", __name__).measure()
+    if as_json:
+        print(json.dumps({"machine": machine(), "command": command, "rows": rows}, indent=2))
+        return
+    table = Table(title=f"{command}   ({machine()})")
+    for column in rows[0]:
+        table.add_column(column, justify="left" if isinstance(rows[0][column], str) else "right")
+    for row in rows:
+        table.add_row(*(_show(value) for value in row.values()))
+    Console().print(table)
+
+
+def machine() -> str:
+    """Processor, cores and devices, in words."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    devices = ", ".join(f"{d.platform} {d.device_kind}" for d in jax.devices())
+    return f"{_processor()}, {cores} cores; jax {jax.__version__} on {devices}"
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo") as file:
+            return next(line.split(":")[1].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def _show(value: Any) -> str:
+    if value is None:
+        return "-"
+    return (
+        f"{value:,.3g}"
+        if isinstance(value, float) and abs(value) < 100
+        else f"{value:,.0f}"
+        if isinstance(value, float)
+        else str(value)
+    )

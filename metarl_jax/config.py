@@ -34,7 +34,7 @@ class ExperimentConfig:
     """A run, from the environment to the last checkpoint."""
 
     preset: str
-    """Preset that this configuration began as."""
+    """Preset to begin with; the first argument does the same."""
     env: str
     """Environment (`metarl list` names them)."""
     algorithm: Any

@@ -47,6 +47,6 @@ def _try_backend(name: str) -> str:
         state = physics.reset(jnp.asarray(model.qpos0, float), jnp.zeros(model.nv), {})
         height = float(physics.step(state, jnp.zeros(0), {}).qpos[2])
     except Exception as error:  # whatever went wrong is what the user wants to read
-        return f"does not work: {error}"
+        return f"does not work: {str(error).strip().splitlines()[-1]}"
     works = "works" if height < 0 else f"is wrong: a ball in free fall is at {height}"
     return works + (", chosen by auto" if resolve_backend("auto") == name else "")

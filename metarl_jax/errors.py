@@ -12,6 +12,10 @@ def lookup(name: str, table: Mapping, kind: str):
     """`table[name]`, or a ConfigError that suggests the nearest names."""
     if name in table:
         return table[name]
-    near = difflib.get_close_matches(name, table, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(sorted(table))}."
+
+    def likeness(candidate: str) -> float:  # a good beginning counts as much as a good whole
+        return max(difflib.SequenceMatcher(None, name, part).ratio() for part in (candidate, candidate[: len(name)]))
+
+    near = max(table, key=likeness)
+    hint = f"did you mean {near!r}?" if likeness(near) > 0.6 else f"choose from {', '.join(sorted(table))}."
     raise ConfigError(f"unknown {kind} {name!r}: {hint}")

@@ -84,7 +84,7 @@ def parse(options: type[T], argv: list[str]) -> T:
 def parse_train(argv: list[str]) -> TrainOptions:
     """The options of `metarl train [PRESET] [--resume RUN] [--field value ...]`; ConfigError or exit 2 on bad ones."""
     argv = list(argv)
-    preset = argv.pop(0) if argv and not argv[0].startswith("-") else None
+    preset = argv.pop(0) if argv and not argv[0].startswith("-") else _take(argv, "--preset")
     resume = _take(argv, "--resume")
     algorithm = _take(argv, "--algorithm")
     if resume is None:
