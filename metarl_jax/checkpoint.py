@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import orbax.checkpoint as ocp
 
 from .errors import ConfigError
@@ -39,10 +40,10 @@ class Checkpoints:
         step = int(state.step)
         if step in self._latest.all_steps():
             return
-        self._latest.save(step, args=ocp.args.StandardSave(state))
+        self._latest.save(step, args=ocp.args.StandardSave(_saved(state)))
         best = self._best.best_step()
         if score is not None and (best is None or score > self._best.metrics(best)["score"]):
-            self._best.save(step, args=ocp.args.StandardSave(state), metrics={"score": score})
+            self._best.save(step, args=ocp.args.StandardSave(_saved(state)), metrics={"score": score})
 
     def restore(self, like: RunState, which: str = "latest") -> RunState:
         """The `latest` or the `best` state; `like` (shapes are enough) says what it must look like.
@@ -54,15 +55,23 @@ class Checkpoints:
         step = manager.latest_step()
         if step is None:
             raise ConfigError(f"no checkpoint in {manager.directory}: nothing to resume or evaluate.")
-        like = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
+        shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), _saved(like))
         try:
-            return manager.restore(step, args=ocp.args.StandardRestore(like))
+            saved = manager.restore(step, args=ocp.args.StandardRestore(shapes))
         except (ValueError, KeyError, TypeError) as error:
             reason = str(error).strip().split("\n")[0]
             raise ConfigError(
                 f"checkpoint {step} in {manager.directory} does not fit this configuration: {reason}"
             ) from error
 
+        leaves, treedef = jax.tree.flatten_with_path(like)
+        return treedef.unflatten(saved.get(jax.tree_util.keystr(path), jnp.zeros(x.shape, x.dtype)) for path, x in leaves)
+
     def close(self) -> None:
         self._latest.close()
         self._best.close()
+
+
+def _saved(state: RunState) -> dict[str, jax.Array]:
+    """The leaves by name, but those without elements, which orbax refuses to write."""
+    return {jax.tree_util.keystr(path): x for path, x in jax.tree.leaves_with_path(state) if x.size > 0}

@@ -1,8 +1,8 @@
 """Action distributions: a diagonal Gaussian, plain or squashed by tanh into the action bounds.
 
 A distribution's parameters are a `Gaussian` record; its actions are the *raw* draws of that Gaussian, which is what a
-rollout stores. `to_env` maps a raw action to what the environment is given: clipped to the bounds, or squashed into them.
-Keeping the raw draw makes log-probabilities exact at the bounds, where the squashed value has lost its digits.
+rollout stores. `to_env` maps a raw action to what the environment is given: [-1, 1] is stretched over the action bounds, so
+that one initial standard deviation suits all environments, and what lies outside is clipped, or squashed before. Keeping the raw draw makes log-probabilities exact at the bounds, where the squashed value has lost its digits.
 """
 
 from collections.abc import Callable
@@ -63,10 +63,17 @@ def log_tanh_slope(raw: Array) -> Array:
 
 
 def make_gaussian(low: Array, high: Array) -> Distribution:
-    """A Gaussian whose draws are clipped to `[low, high]` (each `[action_dim]`) on their way to the environment."""
-    return Distribution(
-        gaussian_sample, gaussian_log_prob, gaussian_entropy, gaussian_kl, lambda raw: jnp.clip(raw, low, high)
-    )
+    """A Gaussian whose draws are clipped to +-1 and stretched over `[low, high]` (each `[action_dim]`).
+
+    Densities are those of the draws. Where a bound is infinite, that action is the draw itself, clipped to the other bound.
+    """
+    scale, centre = (high - low) / 2.0, (high + low) / 2.0
+    bounded = jnp.isfinite(scale)
+
+    def to_env(raw: Array) -> Array:
+        return jnp.clip(jnp.where(bounded, centre + scale * raw, raw), low, high)
+
+    return Distribution(gaussian_sample, gaussian_log_prob, gaussian_entropy, gaussian_kl, to_env)
 
 
 def make_tanh_gaussian(low: Array, high: Array) -> Distribution:

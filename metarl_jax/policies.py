@@ -23,7 +23,8 @@ class PolicyConfig:
     network: NetworkConfig = NetworkConfig()
     """Network that gives the mean action."""
     distribution: str = "gaussian"
-    """`gaussian`: draws are clipped to the action bounds; `tanh-gaussian`: squashed into them, which must be finite."""
+    """`gaussian`: draws are clipped to the action bounds; `tanh-gaussian`: squashed into them, which must be finite.
+    Either way, a draw of 1 is the upper bound."""
     init_log_std: float = 0.0
     """Logarithm of the standard deviation at the start, the same in all states, learned."""
     min_log_std: float = -2.0

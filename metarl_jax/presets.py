@@ -26,17 +26,16 @@ def _navigation(algorithm, summary: str) -> Preset:
     config = ExperimentConfig(
         preset="",
         env="point/maml",
-        iterations=200,
+        iterations=150,
         window=5,
-        # Actions are at most 0.1, so the noise that explores them must be small.
-        policy=PolicyConfig(init_log_std=-2.5, min_log_std=-5.0),
+        policy=PolicyConfig(init_log_std=-0.5),
         evaluation=EvaluationConfig(steps=3),
         algorithm=algorithm,
     )
     return Preset(config, summary)
 
 
-_NAVIGATION_OPTIMIZER = OptimizerConfig(lr=3e-3)
+_NAVIGATION_OPTIMIZER = OptimizerConfig(lr=3e-3, lr_schedule="cosine")
 _PRESETS: dict[str, Preset] = {
     "cheetah-dir-maml": Preset(
         ExperimentConfig(

@@ -32,6 +32,8 @@ class PpoConfig:
     """Discount."""
     gae_lambda: float = 0.95
     """Exponential weight of generalised advantage estimation."""
+    reward_scale: float = 1.0
+    """Factor on rewards in learning (not in what is reported), to bring the critic's targets near 1 to 10."""
     critic: NetworkConfig = NetworkConfig()
     """Network that predicts the return."""
     value_coef: float = 0.5
@@ -48,6 +50,8 @@ class PpoConfig:
             raise ConfigError("num_tasks, envs_per_task and unroll must be at least 1.")
         if not (0.0 <= self.gamma <= 1.0 and 0.0 <= self.gae_lambda <= 1.0):
             raise ConfigError("gamma and gae_lambda must lie in [0, 1].")
+        if not 0.0 < self.reward_scale < float("inf"):
+            raise ConfigError(f"reward_scale must be positive and finite, not {self.reward_scale}.")
         if not (0.0 <= self.value_coef < float("inf") and self.value_clip > 0.0):
             raise ConfigError("value_coef must be finite and >= 0, value_clip positive.")
         self.update.check_divides(self.batch_size, "steps (num_tasks * envs_per_task * unroll)")
@@ -136,7 +140,7 @@ def prepare(config: PpoConfig, critic: Network, state: RunState, transitions: Tr
     axes = (0, 0, 0, 0, 0, None)
     gae = jax.vmap(jax.vmap(returns.gae, in_axes=axes), in_axes=axes)
     discount_t = config.gamma * (1.0 - t.terminated_t)
-    advantage = gae(t.reward_t, discount_t, 1.0 - t.last_t, value_tm1, value_t, config.gae_lambda)
+    advantage = gae(config.reward_scale * t.reward_t, discount_t, 1.0 - t.last_t, value_tm1, value_t, config.gae_lambda)
     batch = Batch(obs_tm1, t.action_tm1, t.dist_tm1, t.log_prob_tm1, advantage)
     values = Values(obs_tm1, value_tm1, value_tm1 + advantage)
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[3:]), (batch, values))
