@@ -8,16 +8,77 @@ from ..types import MetaEnv
 
 
 class Entry(NamedTuple):
-    """Where an environment is made: `make(name, physics, horizon, split)` of that module, and one line about it."""
+    """Where an environment is made: `make(name, physics, horizon, split)` of that module, and one line about it.
+
+    A summary that begins with "..." says how the form differs from the family's default form.
+    """
 
     module: str
     summary: str
 
 
 ENVIRONMENTS: dict[str, Entry] = {
-    "cheetah-dir": Entry("locomotion", "HalfCheetah runs forward or backward; 17 observations, H=200"),
-    "cheetah-dir/pearl": Entry("locomotion", "... with the torso's position observed (20), H=200"),
-    "cheetah-vel": Entry("locomotion", "HalfCheetah keeps a speed drawn from U[0, 3] m/s, H=200"),
+    "cheetah-dir": Entry("locomotion", "HalfCheetah runs backward or forward (-1, +1); 17 observations, H=200"),
+    "cheetah-dir/pearl": Entry("locomotion", "... the torso's position is observed too (20)"),
+    "cheetah-dir/promp": Entry("locomotion", "... H=100"),
+    "cheetah-vel": Entry("locomotion", "HalfCheetah keeps a speed from U[0, 3] m/s; 17 observations, H=200"),
+    "cheetah-vel/pearl": Entry(
+        "locomotion", "... 100 training and 30 test speeds, the torso's position is observed too (20)"
+    ),
+    "cheetah-vel/maml": Entry("locomotion", "... speeds from U[0, 2] m/s"),
+    "ant-dir": Entry("locomotion", "Ant runs in a direction of the plane; 27 observations, no contact forces, H=200"),
+    "ant-dir/pearl": Entry("locomotion", "... with the cost of contact forces"),
+    "ant-dir/promp": Entry(
+        "locomotion", "... with contact forces in cost and observation (111), ends above 1 m or below 0 m"
+    ),
+    "ant-dir/varibad": Entry(
+        "locomotion", "... contact cost; directions -1 and +1 read as radians, so both lead forward"
+    ),
+    "ant-vel": Entry("locomotion", "Ant keeps a speed from U[0, 3] m/s, MAML's reward; 27 observations, H=200"),
+    "ant-goal": Entry(
+        "locomotion", "Ant goes to a point of a disk (3 m); 29 observations, no contact forces, never ends, H=200"
+    ),
+    "ant-goal/pearl": Entry(
+        "locomotion", "... contact forces in cost and observation (113), 150 training and 30 test goals"
+    ),
+    "ant-goal/maml": Entry(
+        "locomotion", "... contact forces (113), goals from a square (+-3 m), +4 per step, ends when fallen"
+    ),
+    "humanoid-dir": Entry(
+        "locomotion", "Humanoid walks in a direction of the plane; 45 observations, no contact forces, H=200"
+    ),
+    "humanoid-dir/pearl": Entry(
+        "locomotion", "... inertias and forces are observed (376), contact cost, 100 and 30 directions"
+    ),
+    "walker-rand-params": Entry(
+        "locomotion", "Walker2d with random mass, inertia, friction, damping; 40 and 10 tasks, H=200"
+    ),
+    "hopper-rand-params": Entry(
+        "locomotion", "Hopper with random mass, inertia, friction, damping; 40 and 10 tasks, H=200"
+    ),
+    "halfcheetah-v5": Entry("locomotion", "Gymnasium's HalfCheetah-v5; one task, 17 observations, H=1000"),
+    "hopper-v5": Entry("locomotion", "Gymnasium's Hopper-v5; one task, 11 observations, H=1000"),
+    "walker2d-v5": Entry("locomotion", "Gymnasium's Walker2d-v5; one task, 17 observations, H=1000"),
+    "ant-v5": Entry(
+        "locomotion", "Gymnasium's Ant-v5 without contact forces in cost or observation (27); one task, H=1000"
+    ),
+    "ant-v5/contact": Entry(
+        "locomotion", "Gymnasium's Ant-v5 by default: contact forces in cost and observation (105)"
+    ),
+    "point": Entry(
+        "navigation", "A point seeks a goal in the square +-1, random start, reward -distance, steps +-0.1, H=20"
+    ),
+    "point/pearl": Entry("navigation", "... 80 training and 20 test goals"),
+    "point/maml": Entry("navigation", "... goals in the square +-0.5, starts at 0, ends at the goal, H=100"),
+    "point/promp": Entry("navigation", "... goals are the corners (+-2, +-2), starts within +-0.2, steps +-0.2, H=100"),
+    "point-sparse": Entry(
+        "navigation", "A point seeks a goal on the unit half circle, reward only within 0.2 of it, H=20"
+    ),
+    "point-sparse/pearl": Entry("navigation", "... 80 training and 20 test goals"),
+    "point-sparse/promp": Entry(
+        "navigation", "... corners as point/promp; reward is progress, once past |x|+|y|=0.5 and nearest"
+    ),
+    "point-sparse/varibad": Entry("navigation", "... H=100"),
 }
 
 
@@ -28,7 +89,7 @@ def make(
 
     Args:
       name: a key of `ENVIRONMENTS`.
-      physics: a key of `physics.BACKENDS`.
+      physics: a key of `physics.BACKENDS`; "auto" for environments without physics.
       horizon: steps per episode, where it should differ from the environment's own.
       split: which tasks `sample_task` draws from, for families with a fixed set of them.
 

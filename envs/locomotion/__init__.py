@@ -1,7 +1,13 @@
-"""Bodies that learn to walk: task families over MuJoCo models, and Gymnasium's v5 tasks."""
+"""Bodies that learn to walk: task families over MuJoCo models, and Gymnasium's v5 tasks.
 
+`family` is the default form of a family, `family/paper` the form a paper used. The differences between the forms
+(ranges, horizons, what is observed) change returns, so each is its own entry.
+"""
+
+from . import ant, cheetah, gymnasium_v5, humanoid, rand_params
 from .env import LocomotionEnv
-from .families import FAMILIES
+
+FAMILIES = cheetah.FAMILIES | ant.FAMILIES | humanoid.FAMILIES | rand_params.FAMILIES | gymnasium_v5.FAMILIES
 
 
 def make(name: str, physics: str, horizon: int | None, split: str) -> LocomotionEnv:

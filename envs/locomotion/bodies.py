@@ -23,11 +23,11 @@ class Body(NamedTuple):
     velocity_noise: Literal["normal", "uniform"]
     velocity_limit: float = jnp.inf  # observed velocities are clipped to +- this
 
-    def load(self, add_sensors: Callable[[mujoco.MjSpec], None] | None = None) -> mujoco.MjModel:
+    def load(self, edit_model: Callable[[mujoco.MjSpec], None] | None = None) -> mujoco.MjModel:
         path = importlib.resources.files("gymnasium.envs.mujoco") / "assets" / self.xml
         spec = mujoco.MjSpec.from_file(str(path))
-        if add_sensors is not None:
-            add_sensors(spec)
+        if edit_model is not None:
+            edit_model(spec)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "compiler attribute 'settotalmass'")  # gymnasium's half_cheetah.xml
             return spec.compile()

@@ -9,6 +9,7 @@ import mujoco
 
 from ...types import Array, EnvSpec, Key, Task, TimeStep
 from ..physics import ModelParams, PhysicsState, make_physics
+from ..task_sets import task_sampler
 from .bodies import Body
 
 
@@ -38,19 +39,19 @@ class Family(NamedTuple):
     model_params: Callable[[mujoco.MjModel, Task], ModelParams] = lambda model, task: {}
     num_tasks: tuple[int, int] | None = None  # (train, test) sizes of a fixed set of tasks; None: unlimited
     fields: tuple[str, ...] = ()  # arrays of mjData that reward or observation read (see physics/base.py)
-    sensors: Callable[[mujoco.MjSpec], None] | None = None  # adds the sensors that reward or observation read
+    edit_model: Callable[[mujoco.MjSpec], None] | None = None  # before compiling: adds sensors, sets options
 
 
 class LocomotionEnv:
     """See `MetaEnv`."""
 
     def __init__(self, name: str, family: Family, physics: str, horizon: int | None, split: str):
-        model = family.body.load(family.sensors)
+        model = family.body.load(family.edit_model)
         self._family = family
-        self._physics = make_physics(model, family.body.substeps, physics, family.fields)
+        self.physics = make_physics(model, family.body.substeps, physics, family.fields)
         self._dt = model.opt.timestep * family.body.substeps
-        self._tasks = _fixed_tasks(family, split)
-        obs = jax.eval_shape(lambda key: self._observe(self._physics.reset(*self._initial(key), {})), jax.random.key(0))
+        self._sample_task = task_sampler(family.sample_task, family.num_tasks, split)
+        obs = jax.eval_shape(lambda key: self._observe(self.physics.reset(*self._initial(key), {})), jax.random.key(0))
         self.spec = EnvSpec(
             name=name,
             obs_dim=obs.shape[0],
@@ -61,35 +62,22 @@ class LocomotionEnv:
         )
 
     def sample_task(self, key: Key) -> Task:
-        if self._tasks is None:
-            return self._family.sample_task(key)
-        index = jax.random.randint(key, (), 0, jax.tree.leaves(self._tasks)[0].shape[0])
-        return jax.tree.map(lambda x: x[index], self._tasks)
+        return self._sample_task(key)
 
     def reset(self, key: Key, task: Task) -> tuple[PhysicsState, TimeStep]:
-        state = self._physics.reset(*self._initial(key), self._params(task))
+        state = self.physics.reset(*self._initial(key), self._params(task))
         return state, TimeStep(self._observe(state), jnp.zeros(()), jnp.array(False))
 
     def step(self, state: PhysicsState, action: Array, task: Task) -> tuple[PhysicsState, TimeStep]:
-        after = self._physics.step(state, action, self._params(task))
+        after = self.physics.step(state, action, self._params(task))
         reward = self._family.reward(Motion(state, after, action, self._dt), task)
         return after, TimeStep(self._observe(after), reward, self._family.terminated(after))
 
     def _initial(self, key: Key) -> tuple[Array, Array]:
-        return self._family.body.initial(key, self._physics.model)
+        return self._family.body.initial(key, self.physics.model)
 
     def _observe(self, state: PhysicsState) -> Array:
         return self._family.observe(self._family.body, state)
 
     def _params(self, task: Task) -> ModelParams:
-        return self._family.model_params(self._physics.model, task)
-
-
-def _fixed_tasks(family: Family, split: str) -> Task | None:
-    """The tasks of one split, stacked; train and test never share one. None for an unlimited family."""
-    if family.num_tasks is None:
-        return None
-    num_train, num_test = family.num_tasks
-    keys = jax.random.split(jax.random.key(0), num_train + num_test)
-    chosen = keys[:num_train] if split == "train" else keys[num_train:]
-    return jax.vmap(family.sample_task)(chosen)
+        return self._family.model_params(self.physics.model, task)

@@ -4,7 +4,7 @@ import importlib
 import importlib.util
 
 import jax
-import mujoco
+from mujoco import MjModel
 
 from ...errors import lookup
 from .base import ModelParams, Physics, PhysicsState
@@ -30,7 +30,7 @@ def resolve_backend(name: str) -> str:
     return "mujoco" if platform == "cpu" else "mjx"
 
 
-def make_physics(model: mujoco.MjModel, substeps: int, backend: str, fields: tuple[str, ...] = ()) -> Physics:
+def make_physics(model: MjModel, substeps: int, backend: str, fields: tuple[str, ...] = ()) -> Physics:
     """Builds the backend; raises ConfigError where it is missing or cannot simulate the model.
 
     Args:

@@ -27,8 +27,8 @@ def num_threads() -> int:
 
 
 @functools.cache
-def _pools() -> tuple[rollout.Rollout, ThreadPoolExecutor]:
-    return rollout.Rollout(nthread=num_threads()), ThreadPoolExecutor(num_threads())
+def _pools(threads: int) -> tuple[rollout.Rollout, ThreadPoolExecutor]:
+    return rollout.Rollout(nthread=threads), ThreadPoolExecutor(threads)
 
 
 class MujocoPhysics:
@@ -36,8 +36,8 @@ class MujocoPhysics:
 
     Two host paths with one result: `mujoco.rollout`, which never touches Python between worlds; and, where `fields` are
     asked for, a loop over worlds in Python threads (`mj_step` releases the interpreter's lock), since `mujoco.rollout`
-    returns states and sensors alone. The first starts every step from a zero warm start, the second carries it, as a loop
-    around `mj_step` does; they differ by the solver's tolerance.
+    returns states and sensors alone. The first starts every step from a zero warm start, the second carries it, as a
+    loop around `mj_step` does; they differ by the solver's tolerance.
     """
 
     def __init__(self, model: mujoco.MjModel, substeps: int, fields: tuple[str, ...] = ()):
@@ -53,7 +53,7 @@ class MujocoPhysics:
         if self.model.nsensordata == 0 and not self._shapes:
             return state  # nothing to compute, so no call
         after = self._call(state, jnp.zeros(self.model.nu), params, substeps=0)
-        return state._replace(sensordata=after.sensordata, fields=after.fields)
+        return state._replace(warmstart=after.warmstart, sensordata=after.sensordata, fields=after.fields)
 
     def step(self, state: PhysicsState, ctrl: Array, params: ModelParams) -> PhysicsState:
         return self._call(state, ctrl, params, self._substeps)
@@ -76,16 +76,14 @@ class MujocoPhysics:
         nq, nv, na = self.model.nq, self.model.nv, self.model.na
         _, qpos, qvel, act, warmstart = jnp.split(start, np.cumsum([1, nq, nv, na]))
         shaped = {name: f.reshape(shape) for (name, shape), f in zip(self._shapes.items(), fields, strict=True)}
-        return state._replace(
-            qpos=qpos, qvel=qvel, act=act, warmstart=warmstart, sensordata=sensordata, fields=shaped
-        )
+        return state._replace(qpos=qpos, qvel=qvel, act=act, warmstart=warmstart, sensordata=sensordata, fields=shaped)
 
     def _host(self, start, control, params: ModelParams, substeps: int) -> np.ndarray:
         """`start` [..., nstate], `control` [..., ncontrol], on the host -> [..., nstate + nsensordata + fields]."""
         start, control = np.asarray(start), np.asarray(control)
         batch, dtype = start.shape[:-1], start.dtype
         start = start.reshape(-1, start.shape[-1]).astype(np.float64)
-        control = control.reshape(-1, control.shape[-1]).astype(np.float64)
+        control = control.reshape(len(start), control.shape[-1]).astype(np.float64)
         with _LOCK:
             models = self._models_for({k: np.asarray(v) for k, v in params.items()}, len(start), len(batch))
             run = self._run_threads if self._shapes else self._run_rollout
@@ -95,7 +93,7 @@ class MujocoPhysics:
     def _run_rollout(self, models, start, control, substeps) -> np.ndarray:
         # The sensors of step n + 1 are computed on the state after step n, before it is integrated.
         has_sensors = self.model.nsensordata > 0
-        state, sensors = _pools()[0].rollout(
+        state, sensors = _pools(len(self._data))[0].rollout(
             models,
             self._data,
             start,
@@ -132,7 +130,7 @@ class MujocoPhysics:
 
         count, threads = len(start), len(self._data)
         bounds = [count * i // threads for i in range(threads + 1)]
-        chunks = _pools()[1].map(run, self._data, map(range, bounds, bounds[1:]))
+        chunks = _pools(threads)[1].map(run, self._data, map(range, bounds, bounds[1:]))
         return np.array([row for chunk in chunks for row in chunk])
 
     def _models_for(self, params: dict[str, np.ndarray], count: int, batch_dims: int) -> list[mujoco.MjModel]:

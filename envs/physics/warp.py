@@ -18,14 +18,15 @@ _MISSING_FIELDS = {"cfrc_ext"}
 class WarpPhysics(MjxPhysics):
     """See `Physics`.
 
-    Warp allocates contacts for all worlds together, so `step` and `reset` must know how many worlds there are: they flatten
-    whatever axes they are vmapped over into one (as `vmap_method="broadcast_all"` does for callbacks).
+    Warp allocates contacts for all worlds together, so `step` and `reset` must know how many worlds there are: they
+    flatten whatever axes they are vmapped over into one (as `vmap_method="broadcast_all"` does for callbacks).
     """
 
     def __init__(self, model: mujoco.MjModel, substeps: int, fields: tuple[str, ...] = ()):
         if importlib.util.find_spec("warp") is None:
             raise ConfigError(
-                "physics backend 'warp' needs the extra of that name: pip install 'metarl-jax[warp]' (or choose 'mujoco' or 'mjx')."
+                "physics backend 'warp' needs the extra of that name: pip install 'metarl-jax[warp]' "
+                "(or choose 'mujoco' or 'mjx')."
             )
         if missing := _MISSING_FIELDS & set(fields):
             raise ConfigError(f"physics backend 'warp' cannot give {sorted(missing)}; use 'mujoco' or 'mjx'.")
@@ -63,9 +64,11 @@ def _flatten_vmaps(fn, set_num_worlds):
 
     @on_batch.def_vmap
     def _(axis_size, in_batched, *args):
-        full = jax.tree.map(lambda x, b: x if b else jnp.broadcast_to(x, (axis_size, *x.shape)), args, tuple(in_batched))
-        out = on_batch(*jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), full))
-        out = jax.tree.map(lambda x: x.reshape(axis_size, -1, *x.shape[1:]), out)
+        full = jax.tree.map(
+            lambda x, b: x if b else jnp.broadcast_to(x, (axis_size, *x.shape)), args, tuple(in_batched)
+        )
+        out = on_batch(*jax.tree.map(lambda x: x.reshape(x.shape[0] * x.shape[1], *x.shape[2:]), full))
+        out = jax.tree.map(lambda x: x.reshape(axis_size, x.shape[0] // axis_size, *x.shape[1:]), out)
         return out, jax.tree.map(lambda _: True, out)
 
     def unbatched(*args):
