@@ -17,6 +17,8 @@ class Entry(NamedTuple):
     summary: str
 
 
+METAWORLD = ("door-open-v3", "drawer-close-v3", "push-v3", "reach-v3")
+
 ENVIRONMENTS: dict[str, Entry] = {
     "cheetah-dir": Entry("locomotion", "HalfCheetah runs backward or forward (-1, +1); 17 observations, H=200"),
     "cheetah-dir/pearl": Entry("locomotion", "... the torso's position is observed too (20)"),
@@ -80,6 +82,12 @@ ENVIRONMENTS: dict[str, Entry] = {
     ),
     "point-sparse/varibad": Entry("navigation", "... H=100"),
 }
+for _name in METAWORLD:
+    ENVIRONMENTS |= {
+        f"metaworld/{_name}": Entry("metaworld", "Meta-World, goal hidden, fresh task vectors; 39 observations, H=500"),
+        f"metaworld/{_name}/ml1": Entry("metaworld", "... ML1's 50 training and 50 test vectors of seed 0"),
+        f"metaworld/{_name}/mt1": Entry("metaworld", "... goal shown, MT1's 50 vectors of seed 0"),
+    }
 
 
 def make(

@@ -35,6 +35,7 @@ class TimeStep(NamedTuple):
     obs: Array  # [obs_dim]
     reward: Array  # []; 0 after a reset
     terminated: Array  # [] bool; the task itself ended the episode (a time limit does not)
+    info: dict[str, Array] = {}  # noqa: RUF012 -- scalars by name, such as "success"; which ones is fixed per environment
 
 
 class MetaEnv(Protocol):

@@ -37,22 +37,29 @@ class Physics(Protocol):
 
     model: mujoco.MjModel
 
-    def reset(self, qpos: Array, qvel: Array, params: ModelParams) -> PhysicsState:
-        """A world at rest of forces: positions `[nq]`, velocities `[nv]`, sensors computed for them."""
+    def reset(
+        self, qpos: Array, qvel: Array, params: ModelParams, mocap_pos: Array | None = None
+    ) -> PhysicsState:
+        """A world at rest of forces: positions `[nq]`, velocities `[nv]`, sensors computed for them.
+
+        Mocap bodies are put at `mocap_pos` `[nmocap, 3]`, else where the model has them.
+        """
 
     def step(self, state: PhysicsState, ctrl: Array, params: ModelParams) -> PhysicsState:
         """Holds `ctrl` `[nu]` for the backend's number of substeps."""
 
 
-def initial_state(model: mujoco.MjModel, qpos: Array, qvel: Array, keeps_warmstart: bool) -> PhysicsState:
-    """A state at `qpos`, `qvel` with mocap bodies where the model has them, sensors zero and no fields."""
+def initial_state(
+    model: mujoco.MjModel, qpos: Array, qvel: Array, mocap_pos: Array | None, keeps_warmstart: bool
+) -> PhysicsState:
+    """A state at `qpos`, `qvel`; mocap bodies as `Physics.reset` says, sensors zero and no fields."""
     is_mocap = model.body_mocapid >= 0
     return PhysicsState(
         qpos=qpos,
         qvel=qvel,
         act=jnp.zeros(model.na),
         warmstart=jnp.zeros(model.nv if keeps_warmstart else 0),
-        mocap_pos=jnp.asarray(model.body_pos[is_mocap], float),
+        mocap_pos=jnp.asarray(model.body_pos[is_mocap], float) if mocap_pos is None else mocap_pos,
         mocap_quat=jnp.asarray(model.body_quat[is_mocap], float),
         sensordata=jnp.zeros(model.nsensordata),
         fields={},

@@ -48,8 +48,10 @@ class MujocoPhysics:
         self._models: collections.OrderedDict[bytes, mujoco.MjModel] = collections.OrderedDict()
         self._last: tuple[list[np.ndarray], list[mujoco.MjModel]] = ([], [])
 
-    def reset(self, qpos: Array, qvel: Array, params: ModelParams) -> PhysicsState:
-        state = initial_state(self.model, qpos, qvel, keeps_warmstart=bool(self._shapes))
+    def reset(
+        self, qpos: Array, qvel: Array, params: ModelParams, mocap_pos: Array | None = None
+    ) -> PhysicsState:
+        state = initial_state(self.model, qpos, qvel, mocap_pos, keeps_warmstart=bool(self._shapes))
         if self.model.nsensordata == 0 and not self._shapes:
             return state  # nothing to compute, so no call
         after = self._call(state, jnp.zeros(self.model.nu), params, substeps=0)

@@ -1,0 +1,1 @@
+"""Meta-World beside the installed `metaworld` package: parity, speed."""

@@ -1,0 +1,114 @@
+"""Drives the installed `metaworld` package, and translates its states into ours."""
+
+import pickle
+import warnings
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from metaworld import Task
+from metaworld.env_dict import ALL_V3_ENVIRONMENTS
+from metaworld.policies import ENV_POLICY_MAP
+from metaworld.sawyer_xyz_env import SawyerXYZEnv
+
+from ...envs.metaworld.env import MetaWorldEnv, State
+
+INFO = ("success", "near_object", "grasp_success", "grasp_reward", "in_place_reward", "obj_to_target")
+
+
+class Episode(NamedTuple):
+    """What the package did from a reset on; T steps."""
+
+    first_obs: np.ndarray  # [39]
+    qpos: np.ndarray  # [T, nq] before each step, and so the next three
+    qvel: np.ndarray  # [T, nv]
+    hand: np.ndarray  # [T, 3] mocap position
+    seen: np.ndarray  # [T, 18] what was observed, unclipped, without the goal
+    action: np.ndarray  # [T, 4] single precision numbers
+    next_qpos: np.ndarray  # [T, nq]
+    obs: np.ndarray  # [T, 39]
+    reward: np.ndarray  # [T]
+    info: dict[str, np.ndarray]  # [T] each
+
+
+def make_reference(name: str, vector: np.ndarray, show_goal: bool) -> SawyerXYZEnv:
+    """The package's environment with its task set."""
+    env = ALL_V3_ENVIRONMENTS[name]()
+    set_vector(env, vector, show_goal)
+    return env
+
+
+def set_vector(env: SawyerXYZEnv, vector: np.ndarray, show_goal: bool) -> None:
+    """Gives the package's environment another task."""
+    data = {"env_cls": type(env), "rand_vec": vector, "partially_observable": not show_goal}
+    env.set_task(Task(env_name="", data=pickle.dumps(data)))
+
+
+def task_vectors(tasks: list[Task]) -> np.ndarray:
+    """The task vectors `[n, d]` of tasks of one family, as a benchmark of the package lists them."""
+    return np.array([pickle.loads(task.data)["rand_vec"] for task in tasks])
+
+
+def expert_episode(env: SawyerXYZEnv, name: str, num_steps: int, noise: float, rounded: bool = False) -> Episode:
+    """Steps of the package's scripted policy with normal noise on its actions (see `play`); the goal must be shown."""
+    rng, policy = np.random.default_rng(0), ENV_POLICY_MAP[name]()
+
+    def act(obs: np.ndarray) -> np.ndarray:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Constant")  # "... may be too high": the policies rely on clipping
+            wanted = policy.get_action(obs.copy())  # some policies write into what they are given
+        return np.clip(wanted + noise * rng.normal(size=4), -1, 1).astype(np.float32)
+
+    return play(env, act, num_steps, rounded)
+
+
+def play(env: SawyerXYZEnv, act: Callable, num_steps: int, rounded: bool = False) -> Episode:
+    """Resets the package's environment and steps it with `act(obs) -> action`.
+
+    With `rounded`, every step begins from a state in single precision and without a warm start, as steps of ours do. It
+    matters: a loose object on edge turns a rounded state (1e-8) into another way of rocking (1e-4) within one step.
+    """
+    first_obs, _ = env.reset()
+    obs, data, steps = first_obs, env.data, []
+    for _ in range(num_steps):
+        action = act(obs)
+        if rounded:
+            for array in (data.qpos, data.qvel, data.mocap_pos):
+                array[:] = array.astype(np.float32)
+            data.qacc_warmstart[:] = 0.0
+        before = data.qpos.copy(), data.qvel.copy(), data.mocap_pos[0].copy(), np.array(env._prev_obs)
+        obs, reward, _, _, info = env.step(action)
+        steps.append((*before, action, data.qpos.copy(), obs, reward, [info[key] for key in INFO]))
+    *columns, info = (np.array(x, np.float64) for x in zip(*steps, strict=True))
+    return Episode(first_obs, *columns, dict(zip(INFO, info.T, strict=True)))
+
+
+def translated_states(env: MetaWorldEnv, vector: np.ndarray, episode: Episode) -> State:
+    """Our states before each of the episode's steps, leaves `[T, ...]`."""
+    first, _ = jax.jit(env.reset)(jax.random.key(0), jnp.asarray(vector, float))
+    states = jax.tree.map(lambda x: jnp.broadcast_to(x, (len(episode.action), *x.shape)), first)
+    physics = states.physics._replace(
+        qpos=jnp.asarray(episode.qpos, float),
+        qvel=jnp.asarray(episode.qvel, float),
+        mocap_pos=states.physics.mocap_pos.at[:, env.scene.hand].set(jnp.asarray(episode.hand, float)),
+    )
+    return states._replace(physics=physics, seen=jnp.asarray(episode.seen, float))
+
+
+def step_errors(env: MetaWorldEnv, vector: np.ndarray, episode: Episode) -> dict[str, np.ndarray]:
+    """Relative errors `[T]` of what our environment says after one step from each of the episode's states, by name."""
+    states = translated_states(env, vector, episode)
+    step = jax.jit(jax.vmap(env.step, in_axes=(0, 0, None)))
+    after, timestep = step(states, jnp.asarray(episode.action, jnp.float32), jnp.asarray(vector, float))
+    ours = {"qpos": after.physics.qpos, "obs": timestep.obs, "reward": timestep.reward, **timestep.info}
+    theirs = {"qpos": episode.next_qpos, "obs": episode.obs, "reward": episode.reward, **episode.info}
+    errors = {key: relative_error(ours[key], theirs[key]) for key in theirs}
+    return {key: error.reshape(len(error), -1).max(axis=1) for key, error in errors.items()}
+
+
+def relative_error(ours, theirs) -> np.ndarray:
+    """|ours - theirs| / (1 + |theirs|), elementwise."""
+    theirs = np.asarray(theirs, np.float64)
+    return np.abs(np.asarray(ours, np.float64) - theirs) / (1.0 + np.abs(theirs))

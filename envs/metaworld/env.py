@@ -1,0 +1,93 @@
+"""Meta-World's environments: the arm, a scene, and a family's rules."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ...types import Array, EnvSpec, Key, Task, TimeStep
+from ..physics import PhysicsState, make_physics
+from . import arm, scenes
+from .family import Family, Memory, Moment, Pose, Verdict
+
+HORIZON = 500
+
+
+class State(NamedTuple):
+    """The state of one world."""
+
+    physics: PhysicsState
+    seen: Array  # [18] what was observed last, without the goal and unclipped
+    memory: Memory
+
+
+class MetaWorldEnv:
+    """See `MetaEnv`. A task is a task vector of the family (see family.py).
+
+    `info` holds success, near_object, grasp_success, grasp_reward, in_place_reward and obj_to_target, zeros after a reset.
+    Nothing terminates an episode.
+    """
+
+    def __init__(
+        self, name: str, family: Family, sample_task: Callable[[Key], Task], physics: str, horizon: int, show_goal: bool
+    ):
+        scene_args = (family.scene, family.fixture, tuple(family.sensors.items()))
+        self._family = family
+        self._sample_task = sample_task
+        self._show_goal = show_goal
+        self.scene = scenes.load(*scene_args)
+        middle = (np.array(family.low) + np.array(family.high)) / 2
+        fixture_pos = None if family.fixture is None else tuple(np.asarray(family.fixture_pos(middle)).tolist())
+        settled = scenes.settle(scene_args, family.hand_start, fixture_pos, family.settle_steps)
+        self._settled = jax.tree.map(lambda x: jnp.asarray(x, float), settled)
+        self.physics = make_physics(self.scene.model, scenes.SUBSTEPS, physics)
+        hidden = (0.0, 0.0, 0.0)
+        self._bounds = arm.observation_bounds(
+            family.goal_low if show_goal else hidden, family.goal_high if show_goal else hidden
+        )
+        self.spec = EnvSpec(
+            name=name, obs_dim=39, action_dim=4, horizon=horizon, action_low=(-1.0,) * 4, action_high=(1.0,) * 4
+        )
+
+    def sample_task(self, key: Key) -> Task:
+        return self._sample_task(key)
+
+    def reset(self, key: Key, task: Task) -> tuple[State, TimeStep]:
+        settled = Pose(self._settled.qpos, self._settled.qvel)
+        mocap_pos = self._settled.mocap_pos
+        if self._family.fixture is not None:
+            mocap_pos = mocap_pos.at[self.scene.fixture].set(self._family.fixture_pos(task))
+        placed = self._family.place(settled, task)
+        observed = settled if self._family.observes_before_placing else placed
+        physics = self.physics.reset(observed.qpos, observed.qvel, {}, mocap_pos)
+        readings = self.scene.read(physics.sensordata)
+        memory = self._family.remember(task, readings, self._settled)
+        seen = arm.observe(readings, self._family.objects(readings))
+        state = State(physics._replace(qpos=placed.qpos, qvel=placed.qvel), seen, memory)
+        obs = self._observation(seen, seen, self._family.goal(readings, memory))
+        return state, TimeStep(obs, jnp.zeros(()), jnp.array(False), _info(None))
+
+    def step(self, state: State, action: Array, task: Task) -> tuple[State, TimeStep]:
+        hand = arm.move_hand(
+            state.physics.mocap_pos[self.scene.hand], action, self._family.hand_low, self._family.hand_high
+        )
+        mocap_pos = state.physics.mocap_pos.at[self.scene.hand].set(hand)
+        physics = self.physics.step(state.physics._replace(mocap_pos=mocap_pos), arm.gripper_control(action), {})
+        readings = self.scene.read(physics.sensordata)
+        seen = arm.observe(readings, self._family.objects(readings))
+        goal = self._family.goal(readings, state.memory)
+        # The package clips the observations of steps, not those of resets.
+        obs = jnp.clip(self._observation(seen, state.seen, goal), *self._bounds)
+        verdict = self._family.reward(Moment(obs, action, readings, state.memory, goal, self._settled))
+        timestep = TimeStep(obs, verdict.reward, jnp.array(False), _info(verdict))
+        return State(physics, seen, state.memory), timestep
+
+    def _observation(self, seen: Array, seen_before: Array, goal: Array) -> Array:
+        return jnp.concatenate([seen, seen_before, goal if self._show_goal else jnp.zeros(3)])
+
+
+def _info(verdict: Verdict | None) -> dict[str, Array]:
+    names = Verdict._fields[1:]
+    return {name: jnp.zeros(()) if verdict is None else jnp.asarray(getattr(verdict, name), float) for name in names}

@@ -1,0 +1,48 @@
+"""reach-v3: the finger tips go to a point."""
+
+import jax.numpy as jnp
+
+from ....types import Array
+from ..family import Family, Memory, Moment, Verdict, place_first, scipy_quat
+from ..rewards import distance, tolerance
+from ..scenes import Readings, Settled, body, geom_quat
+
+
+def objects(readings: Readings) -> Array:
+    return jnp.concatenate([readings["obj"], scipy_quat(readings["obj_quat"])])
+
+
+def remember(vector: Array, readings: Readings, settled: Settled) -> Memory:
+    return {"goal": vector[3:]}
+
+
+def reward(moment: Moment) -> Verdict:
+    to_goal = distance(moment.readings["tcp"], moment.goal)
+    margin = distance(jnp.array(REACH.hand_start), moment.goal)
+    in_place = tolerance(to_goal, (0.0, 0.05), margin)
+    return Verdict(
+        reward=10.0 * in_place,
+        success=to_goal <= 0.05,
+        near_object=to_goal,
+        grasp_success=1.0,
+        grasp_reward=to_goal,
+        in_place_reward=in_place,
+        obj_to_target=to_goal,
+    )
+
+
+REACH = Family(
+    scene="sawyer_reach_v3.xml",
+    low=(-0.1, 0.6, 0.02, -0.1, 0.8, 0.05),
+    high=(0.1, 0.7, 0.02, 0.1, 0.9, 0.3),
+    min_distance=0.15,
+    goal_low=(-0.1, 0.8, 0.05),
+    goal_high=(0.1, 0.9, 0.3),
+    sensors={"obj": body("obj"), "obj_quat": geom_quat("objGeom")},
+    place=place_first,
+    objects=objects,
+    remember=remember,
+    reward=reward,
+)
+
+FAMILIES = {"reach-v3": REACH}
