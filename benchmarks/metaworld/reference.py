@@ -3,7 +3,7 @@
 import pickle
 import warnings
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,7 @@ from metaworld.sawyer_xyz_env import SawyerXYZEnv
 
 from ...envs.metaworld.env import MetaWorldEnv, State
 
+Start = Literal["warm", "cold", "rounded"]
 INFO = ("success", "near_object", "grasp_success", "grasp_reward", "in_place_reward", "obj_to_target")
 
 
@@ -51,7 +52,7 @@ def task_vectors(tasks: list[Task]) -> np.ndarray:
     return np.array([pickle.loads(task.data)["rand_vec"] for task in tasks])
 
 
-def expert_episode(env: SawyerXYZEnv, name: str, num_steps: int, noise: float, rounded: bool = False) -> Episode:
+def expert_episode(env: SawyerXYZEnv, name: str, num_steps: int, noise: float, start: Start = "warm") -> Episode:
     """Steps of the package's scripted policy with normal noise on its actions (see `play`); the goal must be shown."""
     rng, policy = np.random.default_rng(0), ENV_POLICY_MAP[name]()
 
@@ -61,22 +62,28 @@ def expert_episode(env: SawyerXYZEnv, name: str, num_steps: int, noise: float, r
             wanted = policy.get_action(obs.copy())  # some policies write into what they are given
         return np.clip(wanted + noise * rng.normal(size=4), -1, 1).astype(np.float32)
 
-    return play(env, act, num_steps, rounded)
+    return play(env, act, num_steps, start)
 
 
-def play(env: SawyerXYZEnv, act: Callable, num_steps: int, rounded: bool = False) -> Episode:
+def play(env: SawyerXYZEnv, act: Callable, num_steps: int, start: Start = "warm") -> Episode:
     """Resets the package's environment and steps it with `act(obs) -> action`.
 
-    With `rounded`, every step begins from a state in single precision and without a warm start, as steps of ours do. It
-    matters: a loose object on edge turns a rounded state (1e-8) into another way of rocking (1e-4) within one step.
+    Args:
+      env: the package's environment.
+      act: what to do.
+      num_steps: T.
+      start: how a step begins: "warm", as the package does, with the last step's contact forces as the solver's first
+        guess; "cold", without, as steps of ours begin; "rounded", cold and from a state in single precision. It matters: a
+        loose object on edge turns a rounded state (1e-8) into another way of rocking (1e-4) within one step.
     """
     first_obs, _ = env.reset()
     obs, data, steps = first_obs, env.data, []
     for _ in range(num_steps):
         action = act(obs)
-        if rounded:
+        if start == "rounded":
             for array in (data.qpos, data.qvel, data.mocap_pos):
                 array[:] = array.astype(np.float32)
+        if start != "warm":
             data.qacc_warmstart[:] = 0.0
         before = data.qpos.copy(), data.qvel.copy(), data.mocap_pos[0].copy(), np.array(env._prev_obs)
         obs, reward, _, _, info = env.step(action)
@@ -106,6 +113,23 @@ def step_errors(env: MetaWorldEnv, vector: np.ndarray, episode: Episode) -> dict
     theirs = {"qpos": episode.next_qpos, "obs": episode.obs, "reward": episode.reward, **episode.info}
     errors = {key: relative_error(ours[key], theirs[key]) for key in theirs}
     return {key: error.reshape(len(error), -1).max(axis=1) for key, error in errors.items()}
+
+
+def free_running_error(env: MetaWorldEnv, vector: np.ndarray, episode: Episode) -> np.ndarray:
+    """Distances `[T]`, m, of hand and objects from the episode's, when its actions are played from our own reset."""
+    task = jnp.asarray(vector, float)
+    state, _ = jax.jit(env.reset)(jax.random.key(0), task)
+
+    def step(state: State, action: jax.Array):
+        state, timestep = env.step(state, action, task)
+        return state, timestep.obs
+
+    _, obs = jax.jit(lambda state, actions: jax.lax.scan(step, state, actions))(
+        state, jnp.asarray(episode.action, jnp.float32)
+    )
+    positions = [slice(0, 3), slice(4, 7), slice(11, 14)]
+    apart = [np.linalg.norm(np.asarray(obs)[:, p] - episode.obs[:, p], axis=1) for p in positions]
+    return np.max(apart, axis=0)
 
 
 def relative_error(ours, theirs) -> np.ndarray:

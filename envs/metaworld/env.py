@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...types import Array, EnvSpec, Key, Task, TimeStep
-from ..physics import PhysicsState, make_physics
+from ..physics import PhysicsState, make_physics, resolve_backend
 from . import arm, scenes
-from .family import Family, Memory, Moment, Pose, Verdict
+from .family import Family, Memory, Moment, Verdict
 
 HORIZON = 500
 
@@ -42,7 +42,10 @@ class MetaWorldEnv:
         fixture_pos = None if family.fixture is None else tuple(np.asarray(family.fixture_pos(middle)).tolist())
         settled = scenes.settle(scene_args, family.hand_start, fixture_pos, family.settle_steps)
         self._settled = jax.tree.map(lambda x: jnp.asarray(x, float), settled)
-        self.physics = make_physics(self.scene.model, scenes.SUBSTEPS, physics)
+        model = self.scene.model
+        if resolve_backend(physics) == "warp":
+            model = scenes.without_margins(model)
+        self.physics = make_physics(model, scenes.SUBSTEPS, physics)
         hidden = (0.0, 0.0, 0.0)
         self._bounds = arm.observation_bounds(
             family.goal_low if show_goal else hidden, family.goal_high if show_goal else hidden
@@ -55,12 +58,11 @@ class MetaWorldEnv:
         return self._sample_task(key)
 
     def reset(self, key: Key, task: Task) -> tuple[State, TimeStep]:
-        settled = Pose(self._settled.qpos, self._settled.qvel)
         mocap_pos = self._settled.mocap_pos
         if self._family.fixture is not None:
             mocap_pos = mocap_pos.at[self.scene.fixture].set(self._family.fixture_pos(task))
-        placed = self._family.place(settled, task)
-        observed = settled if self._family.observes_before_placing else placed
+        placed = self._family.place(self._settled, task)
+        observed = self._settled if self._family.observes_before_placing else placed
         physics = self.physics.reset(observed.qpos, observed.qvel, {}, mocap_pos)
         readings = self.scene.read(physics.sensordata)
         memory = self._family.remember(task, readings, self._settled)

@@ -78,7 +78,7 @@ class Family(NamedTuple):
     goal_low: tuple[float, float, float]  # bounds of the goal where it is shown, m
     goal_high: tuple[float, float, float]
     sensors: dict[str, Sensor]  # what the functions below read beside the arm's (see scenes.py)
-    place: Callable[[Pose, Array], Pose]  # (settled pose, task vector) -> pose at the start of an episode
+    place: Callable[[Settled, Array], Pose]  # (settled scene, task vector) -> how an episode starts
     objects: Callable[[Readings], Array]  # -> [7 or 14]: position and quaternion of one or two objects, observed
     remember: Callable[[Array, Readings, Settled], Memory]  # (task vector, readings at the start, settled scene)
     reward: Callable[[Moment], Verdict]
@@ -94,26 +94,26 @@ class Family(NamedTuple):
     min_distance_to: tuple[float, float] | None = None  # ... to this point instead
 
 
-def place_object(pose: Pose, position: Array, *, qpos_start: int = 9) -> Pose:
+def place_object(settled: Settled, position: Array, *, qpos_start: int = 9) -> Pose:
     """Puts a free object somewhere; its orientation stays. The package's `_set_obj_xyz`, velocities included."""
-    qpos = pose.qpos.at[qpos_start : qpos_start + 3].set(position)
-    return Pose(qpos, pose.qvel.at[9:15].set(0.0))
+    qpos = settled.qpos.at[qpos_start : qpos_start + 3].set(position)
+    return Pose(qpos, settled.qvel.at[9:15].set(0.0))
 
 
-def place_first(pose: Pose, vector: Array) -> Pose:
+def place_first(settled: Settled, vector: Array) -> Pose:
     """Puts the free object at the first three numbers of the task vector."""
-    return place_object(pose, vector[:3])
+    return place_object(settled, vector[:3])
 
 
-def place_joint(pose: Pose, value: float, *, stops: bool = True) -> Pose:
+def place_joint(settled: Settled, value: float, *, stops: bool = True) -> Pose:
     """Sets the scene's one joint beyond the arm; `stops` zeroes its velocity too."""
-    qvel = pose.qvel.at[9].set(0.0) if stops else pose.qvel
-    return Pose(pose.qpos.at[9].set(value), qvel)
+    qvel = settled.qvel.at[9].set(0.0) if stops else settled.qvel
+    return Pose(settled.qpos.at[9].set(value), qvel)
 
 
-def stay(pose: Pose, vector: Array) -> Pose:
+def stay(settled: Settled, vector: Array) -> Pose:
     """Places nothing: the task moves the fixture alone."""
-    return pose
+    return Pose(settled.qpos, settled.qvel)
 
 
 def scipy_quat(quat: Array) -> Array:

@@ -30,9 +30,7 @@ def distance(a: Array, b: Array) -> Array:
     return jnp.linalg.norm(a - b)
 
 
-def tolerance(
-    x: Array, bounds: tuple[float, float], margin: Array | float, sigmoid: str = "long_tail"
-) -> Array:
+def tolerance(x: Array, bounds: tuple[float, float], margin: Array | float, sigmoid: str = "long_tail") -> Array:
     """1 within `bounds`, falling to 0.1 at `margin` beyond them and on towards 0; `[]` -> `[]`."""
     lower, upper = bounds
     beyond = jnp.maximum(lower - x, x - upper)

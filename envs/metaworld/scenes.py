@@ -4,6 +4,7 @@ Where the package moves a body by writing to the model, we make that body ("the 
 then state. Everything else, contacts included, is as in the package's own model.
 """
 
+import copy
 import functools
 import importlib.resources
 import itertools
@@ -122,13 +123,14 @@ class Settled(NamedTuple):
 
 
 @functools.cache
-def load(xml: str, fixture: str | None, sensors: tuple[tuple[str, Sensor], ...]) -> Scene:
+def load(xml: str, fixture: str | None, sensors: tuple[tuple[str, Sensor], ...], visuals: bool = False) -> Scene:
     """Builds a scene.
 
     Args:
       xml: file name in the package's `assets/sawyer_xyz`.
       fixture: the body that the task moves, if it moves one.
       sensors: what to measure beside the arm.
+      visuals: keep what is only there to be looked at, two thirds of the geoms; it changes no number and costs 10 %.
     """
     path = importlib.resources.files("metaworld") / "assets" / "sawyer_xyz" / xml
     spec = mujoco.MjSpec.from_file(str(path))
@@ -140,6 +142,7 @@ def load(xml: str, fixture: str | None, sensors: tuple[tuple[str, Sensor], ...])
     sensors = {**_ARM, **dict(sensors)}
     for name, sensor in sensors.items():
         _add_sensor(spec, name, sensor)
+    spec.compiler.discardvisual = not visuals  # keeps what a sensor measures; earlier it would not
     model = spec.compile()
     model.eq_data[model.eq_type == mujoco.mjtEq.mjEQ_WELD] = _WELD  # the package's `reset_mocap_welds`
     starts = {name: model.sensor(name) for name in sensors}
@@ -149,6 +152,13 @@ def load(xml: str, fixture: str | None, sensors: tuple[tuple[str, Sensor], ...])
         fixture=None if fixture is None else model.body(fixture).mocapid.item(),
         places=tuple((name, slice(s.adr.item(), s.adr.item() + s.dim.item())) for name, s in starts.items()),
     )
+
+
+def without_margins(model: mujoco.MjModel) -> mujoco.MjModel:
+    """A copy whose geoms touch only when they meet, since Warp refuses the 1 mm margins that some scenes have."""
+    model = copy.copy(model)
+    model.geom_margin[:] = 0.0
+    return model
 
 
 @functools.cache

@@ -37,9 +37,7 @@ class Physics(Protocol):
 
     model: mujoco.MjModel
 
-    def reset(
-        self, qpos: Array, qvel: Array, params: ModelParams, mocap_pos: Array | None = None
-    ) -> PhysicsState:
+    def reset(self, qpos: Array, qvel: Array, params: ModelParams, mocap_pos: Array | None = None) -> PhysicsState:
         """A world at rest of forces: positions `[nq]`, velocities `[nv]`, sensors computed for them.
 
         Mocap bodies are put at `mocap_pos` `[nmocap, 3]`, else where the model has them.

@@ -32,9 +32,7 @@ class MjxPhysics:
     def _make_data(self) -> mjx.Data:
         return mjx.make_data(self.model, impl="jax")
 
-    def reset(
-        self, qpos: Array, qvel: Array, params: ModelParams, mocap_pos: Array | None = None
-    ) -> PhysicsState:
+    def reset(self, qpos: Array, qvel: Array, params: ModelParams, mocap_pos: Array | None = None) -> PhysicsState:
         state = initial_state(self.model, qpos, qvel, mocap_pos, keeps_warmstart=True)
         if self.model.nsensordata == 0 and not self._fields:
             return state  # nothing to compute

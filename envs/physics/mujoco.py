@@ -48,9 +48,7 @@ class MujocoPhysics:
         self._models: collections.OrderedDict[bytes, mujoco.MjModel] = collections.OrderedDict()
         self._last: tuple[list[np.ndarray], list[mujoco.MjModel]] = ([], [])
 
-    def reset(
-        self, qpos: Array, qvel: Array, params: ModelParams, mocap_pos: Array | None = None
-    ) -> PhysicsState:
+    def reset(self, qpos: Array, qvel: Array, params: ModelParams, mocap_pos: Array | None = None) -> PhysicsState:
         state = initial_state(self.model, qpos, qvel, mocap_pos, keeps_warmstart=bool(self._shapes))
         if self.model.nsensordata == 0 and not self._shapes:
             return state  # nothing to compute, so no call

@@ -36,9 +36,7 @@ class WarpPhysics(MjxPhysics):
         self._batched_step = _flatten_vmaps(super().step, self._set_num_worlds)
         self._batched_reset = _flatten_vmaps(super().reset, self._set_num_worlds)
 
-    def reset(
-        self, qpos: Array, qvel: Array, params: ModelParams, mocap_pos: Array | None = None
-    ) -> PhysicsState:
+    def reset(self, qpos: Array, qvel: Array, params: ModelParams, mocap_pos: Array | None = None) -> PhysicsState:
         return self._batched_reset(qpos, qvel, params, mocap_pos)
 
     def step(self, state: PhysicsState, ctrl: Array, params: ModelParams) -> PhysicsState:

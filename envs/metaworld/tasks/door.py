@@ -10,8 +10,8 @@ from ..rewards import distance, hamacher_product, tolerance
 from ..scenes import Readings, Settled, geom, geom_quat, joint
 
 
-def close_door(pose: Pose, vector: Array) -> Pose:
-    return place_joint(pose, 0.0)
+def close_door(settled: Settled, vector: Array) -> Pose:
+    return place_joint(settled, 0.0)
 
 
 def objects(readings: Readings) -> Array:
@@ -26,9 +26,7 @@ def reward(moment: Moment) -> Verdict:
     effort = (jnp.clip(moment.action[3], -1.0, 1.0) + 1.0) / 2.0
     ready = ready_to_open(moment.hand, moment.obj + jnp.array([-0.05, 0.0, 0.0]))
     angle = -moment.readings["hinge"]
-    opened = 0.2 * (angle > math.pi / 90) + 0.8 * tolerance(
-        math.pi / 2 + math.pi / 6 - angle, (0.0, 0.5), math.pi / 3
-    )
+    opened = 0.2 * (angle > math.pi / 90) + 0.8 * tolerance(math.pi / 2 + math.pi / 6 - angle, (0.0, 0.5), math.pi / 3)
     success = jnp.abs(moment.obj[0] - moment.goal[0]) <= 0.08
     return Verdict(
         reward=jnp.where(success, 10.0, 2.0 * hamacher_product(ready, effort) + 8.0 * opened),

@@ -12,8 +12,8 @@ _REACH_RADIUS = 0.005
 _LENGTH = 0.15  # how far the drawer comes out, m
 
 
-def pull_out(pose: Pose, vector: Array) -> Pose:
-    return place_joint(pose, -_LENGTH, stops=False)
+def pull_out(settled: Settled, vector: Array) -> Pose:
+    return place_joint(settled, -_LENGTH, stops=False)
 
 
 def handle(readings: Readings) -> Array:

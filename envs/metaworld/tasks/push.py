@@ -11,8 +11,8 @@ _TARGET_RADIUS = 0.05
 _GRIP = Grip(obj_radius=0.015, pad_success_thresh=0.05, xz_thresh=0.005, density="high")
 
 
-def place(pose: Pose, vector: Array) -> Pose:
-    return place_object(pose, _at_height_of(pose, vector[:2]))
+def place(settled: Settled, vector: Array) -> Pose:
+    return place_object(settled, _on_table(settled, vector[:2]))
 
 
 def objects(readings: Readings) -> Array:
@@ -20,12 +20,12 @@ def objects(readings: Readings) -> Array:
 
 
 def remember(vector: Array, readings: Readings, settled: Settled) -> Memory:
-    return {"obj": _at_height_of(settled, vector[:2]), "goal": _at_height_of(settled, vector[3:5])}
+    return {"obj": _on_table(settled, vector[:2]), "goal": _on_table(settled, vector[3:5])}
 
 
-def _at_height_of(pose: Pose | Settled, xy: Array) -> Array:
-    """A point of the table at the height where the puck settled."""
-    return jnp.append(xy, pose.qpos[11])
+def _on_table(settled: Settled, xy: Array) -> Array:
+    """A point at the height where the puck settled."""
+    return jnp.append(xy, settled.readings["obj"][2])
 
 
 def reward(moment: Moment) -> Verdict:
