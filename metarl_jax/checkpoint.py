@@ -65,7 +65,9 @@ class Checkpoints:
             ) from error
 
         leaves, treedef = jax.tree.flatten_with_path(like)
-        return treedef.unflatten(saved.get(jax.tree_util.keystr(path), jnp.zeros(x.shape, x.dtype)) for path, x in leaves)
+        return treedef.unflatten(
+            saved.get(jax.tree_util.keystr(path), jnp.zeros(x.shape, x.dtype)) for path, x in leaves
+        )
 
     def close(self) -> None:
         self._latest.close()
