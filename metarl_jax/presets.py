@@ -42,7 +42,7 @@ _PRESETS: dict[str, Preset] = {
             preset="",
             env="cheetah-dir",
             horizon=100,
-            iterations=160,
+            iterations=200,
             policy=PolicyConfig(init_log_std=-0.5),
             algorithm=MamlPpoConfig(inner=InnerLoopConfig(learn_lr=True), optimizer=OptimizerConfig(lr=3e-3)),
         ),
