@@ -19,10 +19,12 @@ class Checkpoints:
     def __init__(self, directory: Path, keep: int):
         self._latest = ocp.CheckpointManager(
             (directory / "latest").absolute(),
+            item_handlers=ocp.StandardCheckpointHandler(),
             options=ocp.CheckpointManagerOptions(max_to_keep=keep, enable_async_checkpointing=False),
         )
         self._best = ocp.CheckpointManager(
             (directory / "best").absolute(),
+            item_handlers=ocp.StandardCheckpointHandler(),
             options=ocp.CheckpointManagerOptions(
                 max_to_keep=1,
                 best_fn=lambda metrics: metrics["score"],
@@ -55,17 +57,18 @@ class Checkpoints:
         step = manager.latest_step()
         if step is None:
             raise ConfigError(f"no checkpoint in {manager.directory}: nothing to resume or evaluate.")
-        shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), _saved(like))
-        try:
-            saved = manager.restore(step, args=ocp.args.StandardRestore(shapes))
-        except (ValueError, KeyError, TypeError) as error:
-            reason = str(error).strip().split("\n")[0]
+        wanted = {name: jax.ShapeDtypeStruct(x.shape, x.dtype) for name, x in _saved(like).items()}
+        there = {name: tuple(getattr(x, "shape", ())) for name, x in manager.item_metadata(step).items()}
+        if wrong := sorted(n for n in wanted | there if n not in wanted or there.get(n) != wanted[n].shape):
             raise ConfigError(
-                f"checkpoint {step} in {manager.directory} does not fit this configuration: {reason}"
-            ) from error
-
+                f"checkpoint {step} in {manager.directory} does not fit this configuration: {wrong[0]} is "
+                f"{there.get(wrong[0], 'absent')} there and {wanted[wrong[0]].shape if wrong[0] in wanted else 'absent'} here."
+            )
+        saved = manager.restore(step, args=ocp.args.StandardRestore(wanted))
         leaves, treedef = jax.tree.flatten_with_path(like)
-        return treedef.unflatten(saved.get(jax.tree_util.keystr(path), jnp.zeros(x.shape, x.dtype)) for path, x in leaves)
+        return treedef.unflatten(
+            saved.get(jax.tree_util.keystr(path), jnp.zeros(x.shape, x.dtype)) for path, x in leaves
+        )
 
     def close(self) -> None:
         self._latest.close()

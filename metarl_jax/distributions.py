@@ -1,8 +1,9 @@
 """Action distributions: a diagonal Gaussian, plain or squashed by tanh into the action bounds.
 
 A distribution's parameters are a `Gaussian` record; its actions are the *raw* draws of that Gaussian, which is what a
-rollout stores. `to_env` maps a raw action to what the environment is given: [-1, 1] is stretched over the action bounds, so
-that one initial standard deviation suits all environments, and what lies outside is clipped, or squashed before. Keeping the raw draw makes log-probabilities exact at the bounds, where the squashed value has lost its digits.
+rollout stores. `to_env` maps a raw action to what the environment is given: [-1, 1] is stretched over the action bounds,
+so that one initial standard deviation suits all environments, and what lies outside is clipped, or squashed before.
+Keeping the raw draw makes log-probabilities exact at the bounds, where the squashed value has lost its digits.
 """
 
 from collections.abc import Callable

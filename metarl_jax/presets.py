@@ -22,14 +22,14 @@ class Preset(NamedTuple):
     summary: str
 
 
-def _navigation(algorithm, summary: str) -> Preset:
+def _navigation(algorithm: MamlPpoConfig | ReptileConfig, summary: str) -> Preset:
     config = ExperimentConfig(
         preset="",
         env="point/maml",
         iterations=150,
         window=5,
         policy=PolicyConfig(init_log_std=-0.5),
-        evaluation=EvaluationConfig(steps=3),
+        evaluation=EvaluationConfig(steps=algorithm.inner.steps),
         algorithm=algorithm,
     )
     return Preset(config, summary)
@@ -96,10 +96,11 @@ _PRESETS: dict[str, Preset] = {
         ExperimentConfig(
             preset="",
             env="halfcheetah-v5",
-            iterations=600,
+            iterations=900,
             policy=PolicyConfig(normalize_obs=True),
-            evaluation=EvaluationConfig(tasks=1, steps=0),
+            evaluation=EvaluationConfig(tasks=20, episodes=1, steps=0),
             algorithm=PpoConfig(
+                reward_scale=0.1,
                 update=PpoUpdateConfig(epochs=5, minibatches=16),
                 optimizer=OptimizerConfig(lr=3e-4, max_grad_norm=0.5, lr_schedule="linear"),
             ),

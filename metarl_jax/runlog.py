@@ -10,11 +10,14 @@ import contextlib
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import tensorboardX
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event
+from tensorboardX.proto.summary_pb2 import Summary
 
 from . import config as config_lib
 from .config import ExperimentConfig
@@ -28,7 +31,9 @@ class RunLog:
         self.directory = directory
         self._lock = _lock(directory)
         self._metrics = open(directory / "metrics.jsonl", "a")  # noqa: SIM115 -- open as long as the run
-        self._board = tensorboardX.SummaryWriter(str(directory / "tensorboard"), flush_secs=10)
+        (directory / "tensorboard").mkdir(exist_ok=True)
+        # Not SummaryWriter: its thread dies of a full disk without a word, and the run then waits for it for ever.
+        self._board = EventsWriter(str(directory.absolute() / "tensorboard" / "events"), f".{os.getpid()}")
 
     @classmethod
     def create(cls, directory: Path, config: ExperimentConfig) -> "RunLog":
@@ -56,10 +61,14 @@ class RunLog:
         """Appends one row per iteration; `iteration` is its place in TensorBoard."""
         for row in rows:
             self._metrics.write(json.dumps(row) + "\n")
-            for name, value in row.items():
-                if name != "iteration" and value is not None:
-                    self._board.add_scalar(name, value, row["iteration"])
+            values = [
+                Summary.Value(tag=name, simple_value=value)
+                for name, value in row.items()
+                if name != "iteration" and value is not None
+            ]
+            self._board.write_event(Event(wall_time=time.time(), step=row["iteration"], summary=Summary(value=values)))
         self._metrics.flush()
+        self._board.flush()
 
     def truncate(self, iteration: int) -> None:
         """Forgets the rows after `iteration`, which are about to be run again."""
@@ -76,8 +85,9 @@ class RunLog:
     def __enter__(self) -> "RunLog":
         return self
 
-    def __exit__(self, *_) -> None:
-        self.close()
+    def __exit__(self, failure: type | None, *_) -> None:
+        with contextlib.suppress(OSError) if failure else readable_errors(self.directory):
+            self.close()
 
 
 def read_config(directory: Path) -> ExperimentConfig:
