@@ -8,6 +8,7 @@ import metaworld
 import mujoco
 import numpy as np
 import pytest
+
 from metarl_jax.benchmarks.metaworld import reference
 from metarl_jax.envs import METAWORLD, make
 from metarl_jax.envs.metaworld import FAMILIES, suites
