@@ -44,6 +44,12 @@ def hamacher_product(a: Array, b: Array) -> Array:
     return jnp.where(total > 0, both / jnp.where(total > 0, total, 1.0), 0.0)
 
 
+def funnel(radius: Array, throat: Array | float, slope: float, height: float) -> Array:
+    """The height, m, of a funnel's surface at a distance from its axis; 0 within its throat. `[]` or `[n]`."""
+    outside = radius > throat
+    return jnp.where(outside, slope * jnp.log(jnp.where(outside, radius - throat, 1.0)) + height, 0.0)
+
+
 class Grip(NamedTuple):
     """How a gripper should close around an object; the names are the package's, lengths in m."""
 
@@ -53,6 +59,13 @@ class Grip(NamedTuple):
     object_reach_radius: float = 0.01  # matters for "medium" alone
     desired_gripper_effort: float = 1.0
     density: Literal["low", "medium", "high"] = "low"
+
+
+def beside_in_xz(moment: Moment, obj: Array, thresh: float) -> Array:
+    """How near the finger tips are to an object at `obj` `[3]` in x and z, where y does not count."""
+    first, first_tcp = moment.memory["obj"], moment.settled.readings["tcp"]
+    margin = distance(first[::2], first_tcp[::2]) - thresh  # [::2]: in x and z
+    return tolerance(distance(moment.readings["tcp"][::2], obj[::2]), (0.0, thresh), margin)
 
 
 def gripper_caging(moment: Moment, obj: Array, grip: Grip) -> Array:
@@ -66,10 +79,7 @@ def gripper_caging(moment: Moment, obj: Array, grip: Grip) -> Array:
     beside = tolerance(jnp.abs(pads_y - obj[1]), (grip.obj_radius, grip.pad_success_thresh), margins)
     caging_y = hamacher_product(beside[0], beside[1])
 
-    margin = distance(first[::2], first_tcp[::2]) - grip.xz_thresh  # [::2]: in x and z
-    caging_xz = tolerance(distance(tcp[::2], obj[::2]), (0.0, grip.xz_thresh), margin)
-
-    caging = hamacher_product(caging_y, caging_xz)
+    caging = hamacher_product(caging_y, beside_in_xz(moment, obj, grip.xz_thresh))
     closed = jnp.clip(moment.action[-1], 0.0, grip.desired_gripper_effort) / grip.desired_gripper_effort
     gripped = hamacher_product(caging, jnp.where(caging > 0.97, closed, 0.0))
     if grip.density == "high":

@@ -1,15 +1,12 @@
-"""reach-v3: the finger tips go to a point."""
+"""reach-v3: the finger tips go to a point; reach-wall-v3: past a wall."""
 
 import jax.numpy as jnp
 
 from ....types import Array
-from ..family import Family, Memory, Moment, Verdict, place_first, scipy_quat
+from ..family import Family, Memory, Moment, Verdict, place_first
 from ..rewards import distance, tolerance
 from ..scenes import Readings, Settled, body, geom_quat
-
-
-def objects(readings: Readings) -> Array:
-    return jnp.concatenate([readings["obj"], scipy_quat(readings["obj_quat"])])
+from . import puck
 
 
 def remember(vector: Array, readings: Readings, settled: Settled) -> Memory:
@@ -31,6 +28,10 @@ def reward(moment: Moment) -> Verdict:
     )
 
 
+def reward_past_wall(moment: Moment) -> Verdict:
+    return reward(moment)._replace(near_object=0.0, grasp_success=0.0, grasp_reward=0.0)
+
+
 REACH = Family(
     scene="sawyer_reach_v3.xml",
     low=(-0.1, 0.6, 0.02, -0.1, 0.8, 0.05),
@@ -40,9 +41,18 @@ REACH = Family(
     goal_high=(0.1, 0.9, 0.3),
     sensors={"obj": body("obj"), "obj_quat": geom_quat("objGeom")},
     place=place_first,
-    objects=objects,
+    objects=puck.objects,
     remember=remember,
     reward=reward,
 )
 
-FAMILIES = {"reach-v3": REACH}
+REACH_WALL = REACH._replace(
+    scene="sawyer_reach_wall_v3.xml",
+    low=(-0.05, 0.6, 0.015, -0.05, 0.85, 0.05),
+    high=(0.05, 0.65, 0.015, 0.05, 0.9, 0.3),
+    goal_low=(-0.05, 0.85, 0.05),
+    goal_high=(0.05, 0.9, 0.3),
+    reward=reward_past_wall,
+)
+
+FAMILIES = {"reach-v3": REACH, "reach-wall-v3": REACH_WALL}
