@@ -1,5 +1,6 @@
 """Meta-World's environments: the arm, a scene, and a family's rules."""
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from ...types import Array, EnvSpec, Key, Task, TimeStep
 from ..physics import PhysicsState, make_physics, resolve_backend
 from . import arm, scenes
 from .family import Family, Memory, Moment, Verdict
+from .scenes import Settled
 
 HORIZON = 500
 
@@ -21,6 +23,7 @@ class State(NamedTuple):
     physics: PhysicsState
     seen: Array  # [18] what was observed last, without the goal and unclipped
     memory: Memory
+    settled: Settled | None  # where it differs from task to task
 
 
 class MetaWorldEnv:
@@ -40,8 +43,9 @@ class MetaWorldEnv:
         self.scene = scenes.load(*scene_args)
         middle = (np.array(family.low) + np.array(family.high)) / 2
         fixture_pos = None if family.fixture is None else tuple(np.asarray(family.fixture_pos(middle)).tolist())
-        settled = scenes.settle(scene_args, family.hand_start, fixture_pos, family.settle_steps)
-        self._settled = jax.tree.map(lambda x: jnp.asarray(x, float), settled)
+        settle_at = functools.partial(scenes.settle, scene_args, family.hand_start, steps=family.settle_steps)
+        self._settle_each = functools.partial(scenes.settle_each, settle_at)
+        self._settled = jax.tree.map(lambda x: jnp.asarray(x, float), settle_at(fixture_pos))
         model = self.scene.model
         if resolve_backend(physics) == "warp":
             model = scenes.without_margins(model)
@@ -58,16 +62,18 @@ class MetaWorldEnv:
         return self._sample_task(key)
 
     def reset(self, key: Key, task: Task) -> tuple[State, TimeStep]:
-        mocap_pos = self._settled.mocap_pos
+        settled = self._settle(task)
+        mocap_pos = settled.mocap_pos
         if self._family.fixture is not None:
             mocap_pos = mocap_pos.at[self.scene.fixture].set(self._family.fixture_pos(task))
-        placed = self._family.place(self._settled, task)
-        observed = self._settled if self._family.observes_before_placing else placed
-        physics = self.physics.reset(observed.qpos, observed.qvel, {}, mocap_pos)
+        placed = self._family.place(settled, task)
+        observed = settled.qpos_read if self._family.observes_before_placing else placed.qpos
+        physics = self.physics.reset(observed, placed.qvel, {}, mocap_pos)
         readings = self.scene.read(physics.sensordata)
-        memory = self._family.remember(task, readings, self._settled)
+        memory = self._family.remember(task, readings, settled)
         seen = arm.observe(readings, self._family.objects(readings))
-        state = State(physics._replace(qpos=placed.qpos, qvel=placed.qvel), seen, memory)
+        physics = physics._replace(qpos=placed.qpos)
+        state = State(physics, seen, memory, settled if self._family.settles_per_task else None)
         obs = self._observation(seen, seen, self._family.goal(readings, memory))
         return state, TimeStep(obs, jnp.zeros(()), jnp.array(False), _info(None))
 
@@ -82,9 +88,17 @@ class MetaWorldEnv:
         goal = self._family.goal(readings, state.memory)
         # The package clips the observations of steps, not those of resets.
         obs = jnp.clip(self._observation(seen, state.seen, goal), *self._bounds)
-        verdict = self._family.reward(Moment(obs, action, readings, state.memory, goal, self._settled))
+        settled = self._settled if state.settled is None else state.settled
+        verdict = self._family.reward(Moment(obs, action, readings, state.memory, goal, settled))
         timestep = TimeStep(obs, verdict.reward, jnp.array(False), _info(verdict))
-        return State(physics, seen, state.memory), timestep
+        return state._replace(physics=physics, seen=seen), timestep
+
+    def _settle(self, task: Task) -> Settled:
+        """The settled scene. Where the fixture matters to it, C MuJoCo computes it on the host, for all backends alike."""
+        if not self._family.settles_per_task:
+            return self._settled
+        shapes = jax.eval_shape(lambda: self._settled)
+        return jax.pure_callback(self._settle_each, shapes, self._family.fixture_pos(task), vmap_method="broadcast_all")
 
     def _observation(self, seen: Array, seen_before: Array, goal: Array) -> Array:
         return jnp.concatenate([seen, seen_before, goal if self._show_goal else jnp.zeros(3)])

@@ -89,7 +89,8 @@ class Family(NamedTuple):
     hand_low: tuple[float, float, float] = (-0.5, 0.4, 0.05)
     hand_high: tuple[float, float, float] = (0.5, 1.0, 0.5)
     settle_steps: int = 50  # one more where the package's reset steps the simulation once more
-    observes_before_placing: bool = False  # the package's reset reads positions that its `place` has not reached yet
+    settles_per_task: bool = False  # the hand or a loose object meets the fixture while the scene settles
+    observes_before_placing: bool = False  # the package's reset makes no forward pass: it observes the settled readings
     min_distance: float = 0.0  # task vectors with vector[:2] nearer than this to vector[-3:-1] are rejected, m
     min_distance_to: tuple[float, float] | None = None  # ... to this point instead
 

@@ -8,11 +8,16 @@ import copy
 import functools
 import importlib.resources
 import itertools
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
+import jax
 import mujoco
+import numpy as np
 
 from ...types import Array
+from ..physics.mujoco import num_threads
 
 SUBSTEPS = 5
 _HAND_QUAT = (1.0, 0.0, 1.0, 0.0)
@@ -119,7 +124,8 @@ class Settled(NamedTuple):
     qpos: Array  # [nq]
     qvel: Array  # [nv]
     mocap_pos: Array  # [nmocap, 3]
-    readings: Readings
+    readings: Readings  # of the last substep's beginning, as in the package, which reads them without a forward pass
+    qpos_read: Array  # [nq] at that moment
 
 
 @functools.cache
@@ -161,7 +167,7 @@ def without_margins(model: mujoco.MjModel) -> mujoco.MjModel:
     return model
 
 
-@functools.cache
+@functools.lru_cache(maxsize=4096)
 def settle(scene_args: tuple, hand_start: tuple, fixture_pos: tuple | None, steps: int) -> Settled:
     """The hand moved to its start with an open gripper, as the package's `_reset_hand` does.
 
@@ -177,10 +183,25 @@ def settle(scene_args: tuple, hand_start: tuple, fixture_pos: tuple | None, step
     if scene.fixture is not None:
         data.mocap_pos[scene.fixture] = fixture_pos
     data.ctrl[:] = _OPEN_GRIPPER
-    mujoco.mj_step(scene.model, data, nstep=steps * SUBSTEPS)
-    # Readings are those of the last substep's beginning, as in the package, which reads them without a forward pass.
+    mujoco.mj_step(scene.model, data, nstep=steps * SUBSTEPS - 1)
+    qpos_read = data.qpos.copy()
+    mujoco.mj_step(scene.model, data)
     readings = scene.read(data.sensordata.copy())
-    return Settled(data.qpos.copy(), data.qvel.copy(), data.mocap_pos.copy(), readings)
+    return Settled(data.qpos.copy(), data.qvel.copy(), data.mocap_pos.copy(), readings, qpos_read)
+
+
+def settle_each(settle_at: Callable[[tuple], Settled], fixture_pos: np.ndarray) -> Settled:
+    """`settle_at` on host threads for each place of the fixture, `[..., 3]`, m; leaves `[..., *]`, in its precision."""
+    fixture_pos = np.asarray(fixture_pos)
+    places = [tuple(place) for place in fixture_pos.reshape(-1, 3).tolist()]
+    distinct = list(dict.fromkeys(places))
+    with ThreadPoolExecutor(num_threads()) as pool:
+        settled = dict(zip(distinct, pool.map(settle_at, distinct), strict=True))
+
+    def stack(*rows: np.ndarray) -> np.ndarray:
+        return np.asarray(rows, fixture_pos.dtype).reshape(*fixture_pos.shape[:-1], *np.shape(rows[0]))
+
+    return jax.tree.map(stack, *(settled[place] for place in places))
 
 
 def _add_sensor(spec: mujoco.MjSpec, name: str, sensor: Sensor) -> None:
