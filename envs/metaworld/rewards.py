@@ -37,6 +37,11 @@ def tolerance(x: Array, bounds: tuple[float, float], margin: Array | float, sigm
     return jnp.where(beyond <= 0, 1.0, _SIGMOIDS[sigmoid](beyond / jnp.maximum(margin, _TINY)))
 
 
+def nearing(away: Array, first: Array | float, radius: float, sigmoid: str = "long_tail") -> Array:
+    """1 within `radius` of something, 0.1 as far away as at `first`; lengths in m, `[]` each."""
+    return tolerance(away, (0.0, radius), jnp.abs(first - radius), sigmoid)
+
+
 def hamacher_product(a: Array, b: Array) -> Array:
     """A soft "and" of two numbers from 0 to 1: ab / (a + b - ab)."""
     both = a * b

@@ -1,43 +1,54 @@
-"""drawer-close-v3: a drawer is pushed in."""
+"""drawer-close-v3 and drawer-open-v3: a drawer is pushed in, or pulled out."""
 
 import jax.numpy as jnp
 
 from ....types import Array
-from ..family import Family, Memory, Moment, Pose, Verdict, place_joint
-from ..rewards import distance, hamacher_product, tolerance
-from ..scenes import Readings, Settled, body
+from ..family import Family, Memory, Moment, Pose, Verdict, place_joint, stay
+from ..rewards import distance, hamacher_product, nearing, tolerance
+from ..scenes import Readings, Settled, body, body_quat
 
 _TARGET_RADIUS = 0.05
 _REACH_RADIUS = 0.005
-_LENGTH = 0.15  # how far the drawer comes out, m
+_PULLED_OUT = 0.15  # where drawer-close starts, m
+_TO_OPEN = 0.2  # how far drawer-open wants it, m
+_HANDLE = (0.0, -0.16, 0.0)  # from the drawer's middle, m
+_HANDLE_TOP = (0.0, -0.16, 0.05)
+_CLOSED = (0.0, -0.16, 0.09)  # where the handle of a closed drawer is, from the task vector
 
 
 def pull_out(settled: Settled, vector: Array) -> Pose:
-    return place_joint(settled, -_LENGTH, stops=False)
+    return place_joint(settled, -_PULLED_OUT, stops=False)
 
 
-def handle(readings: Readings) -> Array:
-    return readings["drawer"] + jnp.array([0.0, -0.16, 0.05])
+def handle_top(readings: Readings) -> Array:
+    return readings["drawer"] + jnp.array(_HANDLE_TOP)
 
 
-def objects(readings: Readings) -> Array:
+def objects_close(readings: Readings) -> Array:
     """The package gives the drawer a quaternion of zeros."""
-    return jnp.append(handle(readings), jnp.zeros(4))
+    return jnp.append(handle_top(readings), jnp.zeros(4))
 
 
-def remember(vector: Array, readings: Readings, settled: Settled) -> Memory:
-    return {"obj": handle(readings), "goal": vector + jnp.array([0.0, -0.16, 0.09])}
+def objects_open(readings: Readings) -> Array:
+    return jnp.concatenate([readings["drawer"] + jnp.array(_HANDLE), readings["drawer_quat"]])
 
 
-def reward(moment: Moment) -> Verdict:
+def remember_close(vector: Array, readings: Readings, settled: Settled) -> Memory:
+    return {"obj": handle_top(readings), "goal": vector + jnp.array(_CLOSED)}
+
+
+def remember_open(vector: Array, readings: Readings, settled: Settled) -> Memory:
+    """`first` is where the handle of the closed drawer is."""
+    first = vector + jnp.array(_CLOSED)
+    return {"first": first, "goal": first - jnp.array([0.0, _TO_OPEN, 0.0])}
+
+
+def reward_close(moment: Moment) -> Verdict:
     obj, first = moment.obj, moment.memory["obj"]
     to_goal = distance(obj, moment.goal)
-    margin = jnp.abs(distance(first, moment.goal) - _TARGET_RADIUS)
-    in_place = tolerance(to_goal, (0.0, _TARGET_RADIUS), margin)
-
+    in_place = nearing(to_goal, distance(first, moment.goal), _TARGET_RADIUS)
     tcp_to_obj = distance(obj, moment.readings["tcp"])
-    margin = jnp.abs(distance(first, moment.settled.readings["tcp"]) - _REACH_RADIUS)
-    reach = tolerance(tcp_to_obj, (0.0, _REACH_RADIUS), margin, "gaussian")
+    reach = nearing(tcp_to_obj, distance(first, moment.settled.readings["tcp"]), _REACH_RADIUS, "gaussian")
     grasped = hamacher_product(reach, jnp.clip(moment.action[3], 0.0, 1.0))
 
     success = to_goal <= _TARGET_RADIUS + 0.015
@@ -52,6 +63,24 @@ def reward(moment: Moment) -> Verdict:
     )
 
 
+def reward_open(moment: Moment) -> Verdict:
+    """The hand is drawn to the handle, in height less than sideways, so that it can come down on it from above."""
+    handle, scale = moment.obj, jnp.array([3.0, 3.0, 1.0])
+    to_goal = distance(handle, moment.goal)
+    opened = tolerance(to_goal, (0.0, 0.02), _TO_OPEN)
+    margin = distance(scale * moment.memory["first"], scale * moment.settled.readings["tcp"])
+    caging = tolerance(distance(scale * handle, scale * moment.hand), (0.0, 0.01), margin)
+    return Verdict(
+        reward=5.0 * (caging + opened),
+        success=to_goal <= 0.03,
+        near_object=distance(handle, moment.hand) <= 0.03,
+        grasp_success=moment.gripper_opening > 0,
+        grasp_reward=caging,
+        in_place_reward=opened,
+        obj_to_target=to_goal,
+    )
+
+
 DRAWER_CLOSE = Family(
     scene="sawyer_drawer.xml",
     low=(-0.1, 0.9, 0.0),
@@ -61,9 +90,18 @@ DRAWER_CLOSE = Family(
     fixture="drawer",
     sensors={"drawer": body("drawer_link")},
     place=pull_out,
-    objects=objects,
-    remember=remember,
-    reward=reward,
+    objects=objects_close,
+    remember=remember_close,
+    reward=reward_close,
 )
 
-FAMILIES = {"drawer-close-v3": DRAWER_CLOSE}
+DRAWER_OPEN = DRAWER_CLOSE._replace(
+    sensors={"drawer": body("drawer_link"), "drawer_quat": body_quat("drawer_link")},
+    place=stay,
+    observes_before_placing=True,
+    objects=objects_open,
+    remember=remember_open,
+    reward=reward_open,
+)
+
+FAMILIES = {"drawer-close-v3": DRAWER_CLOSE, "drawer-open-v3": DRAWER_OPEN}
