@@ -57,7 +57,7 @@ def test_reset_observations(name):
 @functools.cache
 def expert_episode(name):
     """A task vector, and what the package's expert did on it with noise on its actions."""
-    vector = suites.family_vectors(name, seed=0)[7]
+    vector = suites.family_vectors(name, seed=0)[7].astype(np.float32).astype(float)  # the same for both
     theirs = make_pair(name)[1]
     reference.set_vector(theirs, vector, show_goal=True)
     return vector, reference.expert_episode(theirs, name, NUM_STEPS, noise=0.3, start="rounded")
@@ -83,7 +83,8 @@ def test_steps_from_the_package_states_in_single_precision(name):
     """Every step, but those where the hand's target, rounded, moves a loose object on edge elsewhere."""
     errors = reference.step_errors(make_pair(name)[0], *expert_episode(name))
     alike = errors["qpos"] < 1e-5
-    assert alike.mean() > 0.5
+    # The package's own model, its hand's target moved by 1e-12 m, moves alike in 0.45 of pick-place-wall's steps.
+    assert alike.mean() > 0.4
     worst = {key: error[alike].max() for key, error in errors.items()}
     assert max(worst.values()) < 1e-4, worst
 

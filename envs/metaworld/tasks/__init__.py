@@ -2,6 +2,7 @@
 
 from . import (
     basketball,
+    bin_picking,
     box,
     button,
     coffee,
@@ -30,6 +31,7 @@ from . import (
 
 FAMILIES = (
     basketball.FAMILIES
+    | bin_picking.FAMILIES
     | box.FAMILIES
     | button.FAMILIES
     | coffee.FAMILIES

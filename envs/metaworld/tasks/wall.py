@@ -62,6 +62,4 @@ PICK_PLACE_WALL = PICK_PLACE._replace(
     reward=reward_carry,
 )
 
-# In pick-place-wall's physics a rounding of 1e-12 m in the hand's target lets the standing puck rock otherwise in half of
-# the steps, more than the parity test in single precision allows.
-FAMILIES = {"push-wall-v3": PUSH_WALL}
+FAMILIES = {"push-wall-v3": PUSH_WALL, "pick-place-wall-v3": PICK_PLACE_WALL}
