@@ -44,18 +44,20 @@ class RunLog:
                     f"{directory} exists and is not empty: choose another --run-dir, or continue it with --resume {directory}."
                 )
             directory.mkdir(parents=True, exist_ok=True)
-            write_atomically(directory / "config.json", config_lib.to_json(config))
-            return cls(directory)
+            log = cls(directory)
+            log.write_config(config)
+            return log
 
     @classmethod
-    def resume(cls, directory: Path, config: ExperimentConfig) -> "RunLog":
-        """An existing run, whose configuration becomes `config`; ConfigError where there is no checkpoint to go on from."""
+    def resume(cls, directory: Path) -> "RunLog":
+        """An existing run; ConfigError where there is no checkpoint to go on from."""
         if not any((directory / "checkpoints" / "latest").glob("*")):
             raise ConfigError(f"{directory} has no checkpoint to resume from.")
         with readable_errors(directory):
-            log = cls(directory)
-            write_atomically(directory / "config.json", config_lib.to_json(config))
-            return log
+            return cls(directory)
+
+    def write_config(self, config: ExperimentConfig) -> None:
+        write_atomically(self.directory / "config.json", config_lib.to_json(config))
 
     def log(self, rows: Iterable[dict[str, Any]]) -> None:
         """Appends one row per iteration; `iteration` is its place in TensorBoard."""
@@ -95,7 +97,7 @@ def read_config(directory: Path) -> ExperimentConfig:
     path = directory / "config.json"
     if not path.is_file():
         raise ConfigError(f"{directory} is not a run directory: it has no config.json.")
-    return config_lib.from_json(path.read_text())
+    return config_lib.from_json(path.read_text(encoding="utf-8", errors="replace"))
 
 
 def read_metrics(directory: Path) -> list[dict[str, Any]]:
