@@ -10,7 +10,7 @@ import orbax.checkpoint as ocp
 from .errors import ConfigError
 from .types import RunState
 
-logging.getLogger("absl").setLevel(logging.ERROR)  # orbax reports every save
+logging.getLogger("absl").setLevel(logging.CRITICAL)  # orbax reports every save, and every failure twice
 
 
 class Checkpoints:
@@ -51,7 +51,7 @@ class Checkpoints:
             best = self._best.best_step()
             if score is not None and (best is None or score > self._best.metrics(best)["score"]):
                 self._best.save(step, args=saved, metrics={"score": score})
-        except ValueError as error:  # which is what orbax makes of a full disk
+        except (ValueError, RuntimeError) as error:  # which is what orbax makes of a full disk
             raise OSError(f"checkpoint {step} could not be written: {str(error).splitlines()[0]}") from error
 
     def restore(self, like: RunState, which: str = "latest") -> RunState:

@@ -29,6 +29,9 @@ def main(argv: list[str] | None = None) -> int:
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:  # outside the training loop, which saves before it ends
+        print("interrupted", file=sys.stderr)
+        return 130
 
 
 def _train(argv: list[str]) -> int:

@@ -44,14 +44,13 @@ class RunLog:
                     f"{directory} exists and is not empty: choose another --run-dir, or continue it with --resume {directory}."
                 )
             directory.mkdir(parents=True, exist_ok=True)
-            log = cls(directory)
-            log.write_config(config)
-            return log
+            write_atomically(directory / "config.json", config_lib.to_json(config))
+            return cls(directory)
 
     @classmethod
     def resume(cls, directory: Path) -> "RunLog":
         """An existing run; ConfigError where there is no checkpoint to go on from."""
-        if not any((directory / "checkpoints" / "latest").glob("*")):
+        if not any(path.name.isdigit() for path in (directory / "checkpoints" / "latest").glob("*")):
             raise ConfigError(f"{directory} has no checkpoint to resume from.")
         with readable_errors(directory):
             return cls(directory)
@@ -80,16 +79,16 @@ class RunLog:
         self._metrics = open(self.directory / "metrics.jsonl", "a")  # noqa: SIM115 -- see above
 
     def close(self) -> None:
-        self._metrics.close()
-        self._board.close()
+        for file in (self._metrics, self._board):
+            with contextlib.suppress(OSError):  # a full disk has been reported by the write that failed
+                file.close()
         os.close(self._lock)
 
     def __enter__(self) -> "RunLog":
         return self
 
-    def __exit__(self, failure: type | None, *_) -> None:
-        with contextlib.suppress(OSError) if failure else readable_errors(self.directory):
-            self.close()
+    def __exit__(self, *_) -> None:
+        self.close()
 
 
 def read_config(directory: Path) -> ExperimentConfig:

@@ -334,7 +334,7 @@ def test_two_processes_in_one_directory_are_refused(tmp_path, configure):
         code = (
             "import sys, pathlib\nfrom metarl_jax import runlog\nfrom metarl_jax.errors import ConfigError\n"
             "d = pathlib.Path(sys.argv[1])\n"
-            "try:\n    runlog.RunLog.resume(d, runlog.read_config(d))\n"
+            "try:\n    runlog.RunLog.resume(d)\n"
             "except ConfigError as e:\n    sys.exit(str(e))"
         )
         done = subprocess.run([sys.executable, "-c", code, str(directory)], capture_output=True, text=True)
