@@ -31,7 +31,7 @@ def inner_step(loss: Loss, params: Params, rates: Params, batch: Any, first_orde
     grads = jax.grad(loss)(params, batch)
     if first_order:
         grads = jax.lax.stop_gradient(grads)
-    return jax.tree.map(lambda p, r, g: p - r * g, params, rates, grads), optax.global_norm(grads)
+    return jax.tree.map(lambda p, r, g: p - r * g, params, rates, grads), optax.tree.norm(grads)
 
 
 def adapt(loss: Loss, params: Params, rates: Params, batches: Sequence, first_order: bool) -> tuple[Params, Array]:

@@ -10,7 +10,7 @@ import orbax.checkpoint as ocp
 from .errors import ConfigError
 from .types import RunState
 
-logging.getLogger("absl").setLevel(logging.ERROR)  # orbax reports every save
+logging.getLogger("absl").setLevel(logging.CRITICAL)  # orbax reports every save, and every failure twice
 
 
 class Checkpoints:
@@ -38,14 +38,21 @@ class Checkpoints:
         return self._latest.latest_step()
 
     def save(self, state: RunState, score: float | None) -> None:
-        """Writes `state`; with a `score`, also as the best so far where it is. A step that is there already stays."""
-        step = int(state.step)
+        """Writes `state`; with a `score`, also as the best so far where it is. A step that is there already stays.
+
+        Raises:
+          OSError: it cannot be written; the checkpoints before it are whole.
+        """
+        step, saved = int(state.step), ocp.args.StandardSave(_saved(state))
         if step in self._latest.all_steps():
             return
-        self._latest.save(step, args=ocp.args.StandardSave(_saved(state)))
-        best = self._best.best_step()
-        if score is not None and (best is None or score > self._best.metrics(best)["score"]):
-            self._best.save(step, args=ocp.args.StandardSave(_saved(state)), metrics={"score": score})
+        try:
+            self._latest.save(step, args=saved)
+            best = self._best.best_step()
+            if score is not None and (best is None or score > self._best.metrics(best)["score"]):
+                self._best.save(step, args=saved, metrics={"score": score})
+        except (ValueError, RuntimeError) as error:  # which is what orbax makes of a full disk
+            raise OSError(f"checkpoint {step} could not be written: {str(error).splitlines()[0]}") from error
 
     def restore(self, like: RunState, which: str = "latest") -> RunState:
         """The `latest` or the `best` state; `like` (shapes are enough) says what it must look like.

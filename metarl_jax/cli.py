@@ -29,10 +29,14 @@ def main(argv: list[str] | None = None) -> int:
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:  # outside the training loop, which saves before it ends
+        print("interrupted", file=sys.stderr)
+        return 130
 
 
 def _train(argv: list[str]) -> int:
     from . import console, training
+    from .algorithms import make_algorithm
     from .options import parse_train
     from .runlog import RunLog
 
@@ -40,11 +44,14 @@ def _train(argv: list[str]) -> int:
     config = options.config
     make_env = _env_maker(config)
     env, eval_env = make_env("train"), make_env("test")
+    make_algorithm(
+        config.algorithm, env, config.policy, config.iterations
+    )  # bad input shows before a directory is made
     if options.resume is None:
         directory = options.run_dir or console.default_run_dir(config)
         log = RunLog.create(directory, config)
     else:
-        log = RunLog.resume(options.resume, config)
+        log = RunLog.resume(options.resume)
     try:
         with log, console.Progress(config) as progress:
             summary = training.train(config, env, eval_env, log, progress)
@@ -102,6 +109,8 @@ def _plot(argv: list[str]) -> int:
     from .options import PlotOptions, parse
 
     options = parse(PlotOptions, argv)
+    if not options.runs:
+        raise ConfigError("name at least one run directory to plot.")
     runs = {}
     for directory in options.runs:
         config = runlog.read_config(directory)

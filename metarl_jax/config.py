@@ -1,5 +1,6 @@
 """The configuration of a run: one frozen record, complete, to and from JSON."""
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -100,7 +101,10 @@ def _build(cls: type, data: dict[str, Any], where: str) -> Any:
         elif isinstance(value, list):
             value = tuple(value)
         elif hint is float:
-            value = float(value)
+            with contextlib.suppress(TypeError, ValueError):  # infinities are strings
+                value = float(value)
+        if (hint in (bool, int, float, str) or dataclasses.is_dataclass(hint)) and type(value) is not hint:
+            raise ConfigError(f"{where}.{name} must be of type {hint.__name__}, not {value!r}.")
         values[name] = value
     return cls(**values)
 

@@ -35,9 +35,9 @@ class PolicyConfig:
     """Standardise observations by their running mean and variance."""
 
     def __post_init__(self):
-        if not self.min_log_std < self.init_log_std < self.max_log_std:
+        if not -np.inf < self.min_log_std < self.init_log_std < self.max_log_std < np.inf:
             raise ConfigError(
-                f"policy init_log_std {self.init_log_std} must lie between min_log_std {self.min_log_std} and "
+                f"policy init_log_std {self.init_log_std} must lie between finite min_log_std {self.min_log_std} and "
                 f"max_log_std {self.max_log_std}."
             )
 

@@ -48,14 +48,15 @@ class RunLog:
             return cls(directory)
 
     @classmethod
-    def resume(cls, directory: Path, config: ExperimentConfig) -> "RunLog":
-        """An existing run, whose configuration becomes `config`; ConfigError where there is no checkpoint to go on from."""
-        if not any((directory / "checkpoints" / "latest").glob("*")):
+    def resume(cls, directory: Path) -> "RunLog":
+        """An existing run; ConfigError where there is no checkpoint to go on from."""
+        if not any(path.name.isdigit() for path in (directory / "checkpoints" / "latest").glob("*")):
             raise ConfigError(f"{directory} has no checkpoint to resume from.")
         with readable_errors(directory):
-            log = cls(directory)
-            write_atomically(directory / "config.json", config_lib.to_json(config))
-            return log
+            return cls(directory)
+
+    def write_config(self, config: ExperimentConfig) -> None:
+        write_atomically(self.directory / "config.json", config_lib.to_json(config))
 
     def log(self, rows: Iterable[dict[str, Any]]) -> None:
         """Appends one row per iteration; `iteration` is its place in TensorBoard."""
@@ -78,16 +79,16 @@ class RunLog:
         self._metrics = open(self.directory / "metrics.jsonl", "a")  # noqa: SIM115 -- see above
 
     def close(self) -> None:
-        self._metrics.close()
-        self._board.close()
+        for file in (self._metrics, self._board):
+            with contextlib.suppress(OSError):  # a full disk has been reported by the write that failed
+                file.close()
         os.close(self._lock)
 
     def __enter__(self) -> "RunLog":
         return self
 
-    def __exit__(self, failure: type | None, *_) -> None:
-        with contextlib.suppress(OSError) if failure else readable_errors(self.directory):
-            self.close()
+    def __exit__(self, *_) -> None:
+        self.close()
 
 
 def read_config(directory: Path) -> ExperimentConfig:
@@ -95,7 +96,7 @@ def read_config(directory: Path) -> ExperimentConfig:
     path = directory / "config.json"
     if not path.is_file():
         raise ConfigError(f"{directory} is not a run directory: it has no config.json.")
-    return config_lib.from_json(path.read_text())
+    return config_lib.from_json(path.read_text(encoding="utf-8", errors="replace"))
 
 
 def read_metrics(directory: Path) -> list[dict[str, Any]]:

@@ -122,6 +122,7 @@ def train(
             raise ConfigError(
                 f"the run has done {int(state.step)} iterations, more than --iterations {config.iterations}."
             )
+        log.write_config(config)  # a resumed run may have been given more iterations
         state = _loop(config, algorithm, state, checkpoints, log, progress)
         checkpoints.close()
         return _finish(config, algorithm, eval_env, state, log)

@@ -102,7 +102,7 @@ class InnerLoop:
         """Experience of one task, `[E, T]`, with advantages from a linear baseline fitted to that task.
 
         The baseline knows the time and predicts what is left of the episode, so it is 0 after a time limit: nothing
-        bootstraps.
+        bootstraps. An episode that the end of the round cuts short (where earlier ones terminated) counts as ended.
         """
         t, gamma = transitions, self.config.gamma
         continues_t = 1.0 - t.last_t

@@ -89,7 +89,7 @@ def make(config: PpoConfig, env: MetaEnv, policy_config: PolicyConfig, iteration
         tasks = rollout.sample_tasks(env, key_tasks, config.num_tasks)
         started = rollout.start(env, tasks, key_start, (config.num_tasks, config.envs_per_task))
         state = init_run_state(params, optimizer, env.spec.obs_dim, config.update.kl_coef)
-        return state._replace(rollout=Standing(tasks, started, jnp.full((), jnp.nan)))
+        return state._replace(rollout=Standing(tasks, started, jnp.full((), jnp.nan, float)))
 
     def iterate(state: RunState, key: Key) -> tuple[RunState, Metrics]:
         key_run, key_update = jax.random.split(key)

@@ -115,7 +115,7 @@ def run_epochs(
 
     def step(state: RunState, rows: Array) -> tuple[RunState, Metrics]:
         (value, metrics), grads = jax.value_and_grad(loss, has_aux=True)(state.params, rows, weights)
-        metrics |= {"loss": value, "outer_grad_norm": optax.global_norm(grads)}
+        metrics |= {"loss": value, "outer_grad_norm": optax.tree.norm(grads)}
         return apply_gradients(optimizer, state, grads), metrics
 
     orders = jax.vmap(lambda k: jax.random.permutation(k, size))(jax.random.split(key, config.epochs))

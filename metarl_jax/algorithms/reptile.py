@@ -56,7 +56,7 @@ def make(config: ReptileConfig, env: MetaEnv, policy_config: PolicyConfig, itera
         state = apply_gradients(optimizer, state, {"policy": grads})
         state = state._replace(step=state.step + 1, obs_stats=policy.observe(state.obs_stats, trial.rounds))
         metrics = {
-            "outer_grad_norm": optax.global_norm(grads),
+            "outer_grad_norm": optax.tree.norm(grads),
             "entropy": jnp.mean(policy.distribution.entropy(trial.rounds[0].dist_tm1)),
         }
         return state, metrics | trial_metrics(trial) | action_metrics(policy, trial.rounds[-1])

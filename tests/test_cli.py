@@ -1,0 +1,452 @@
+"""The `metarl` command: what it prints, and what it answers to bad input."""
+
+import ast
+import dataclasses
+import errno
+import importlib.metadata
+import inspect
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import matplotlib.image
+import pytest
+
+from metarl_jax import cli, envs, presets, runlog
+from metarl_jax.algorithms import ALGORITHMS
+from metarl_jax.algorithms.reptile import ReptileConfig
+from metarl_jax.config import ExperimentConfig, from_json
+from metarl_jax.networks import NETWORKS
+from metarl_jax.options import parse_train
+
+TINY = ["--iterations", "2", "--horizon", "5", "--algorithm.num-tasks", "2", "--algorithm.envs-per-task", "2"]
+TINY += ["--evaluation.tasks", "4", "--evaluation.episodes", "2", "--evaluation.steps", "1"]
+POINT = [*TINY, "--env", "point"]  # needs no simulator
+
+
+@pytest.fixture
+def metarl(capfd, tmp_path, monkeypatch):
+    """Runs a command line in an empty directory: exit code, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*argv):
+        capfd.readouterr()
+        try:
+            code = cli.main([str(word) for word in argv])
+        except SystemExit as stop:
+            code = stop.code
+        return code, *capfd.readouterr()
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A finished run on the point, made by the command."""
+    directory = tmp_path_factory.mktemp("cli") / "run"
+    assert cli.main(["train", *POINT, "--run-dir", str(directory)]) == 0
+    return directory
+
+
+@pytest.fixture
+def copy_of(trained, tmp_path):
+    """A copy of the finished run that a test may spoil."""
+    return shutil.copytree(trained, tmp_path / "copy")
+
+
+def files(directory):
+    return {p.relative_to(directory): p.read_bytes() for p in directory.rglob("*") if p.is_file()}
+
+
+def assert_one_error(result, *words):
+    """Exit code 2 and one line that says why; before it at most lines of progress."""
+    code, _, err = result
+    assert code == 2, err
+    *progress, last = err.strip().splitlines()
+    assert last.startswith("error: ") and all(re.match(r"\d+/\d+ ", line) for line in progress), err
+    for word in words:
+        assert word in last, err
+
+
+# Good input.
+
+
+def test_train_on_mujoco(metarl, tmp_path):
+    """The main job, tiny: HalfCheetah-direction from the default preset to the summary table."""
+    code, out, err = metarl("train", *TINY, "--run-dir", "run", "--seed", "3")
+    assert code == 0, err
+    assert "2/2" in err and "steps/s" in err
+    for word in ("before adaptation", "after adaptation", "cheetah-dir-maml", "seed 3", "run"):
+        assert word in out
+    config = from_json((tmp_path / "run" / "config.json").read_text())
+    assert (config.preset, config.env, config.seed, config.iterations) == (presets.DEFAULT, "cheetah-dir", 3, 2)
+    assert config.algorithm.num_tasks == 2 and config.evaluation.episodes == 2
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["env_steps"] == 2 * 2 * 2 * 5 * 2
+    assert set(summary["return_after"]) == {"mean", "iqm", "interval"}
+
+
+def test_default_run_directories_differ(metarl, tmp_path):
+    for _ in range(2):
+        code, _, err = metarl("train", *POINT)
+        assert code == 0, err
+    assert len(list((tmp_path / "runs").iterdir())) == 2
+
+
+def test_fields_from_the_command_line():
+    """Every kind of value, nested fields, and an algorithm with its own defaults."""
+    argv = [
+        "cheetah-dir-maml",
+        "--algorithm",
+        "reptile",
+        "--algorithm.inner.steps=2",
+        "--policy.network.hidden",
+        "8",
+        "9",
+    ]
+    config = parse_train([*argv, "--policy.normalize-obs", "--algorithm.optimizer.lr-schedule", "cosine"]).config
+    assert (config.preset, config.env) == ("cheetah-dir-maml", "cheetah-dir")
+    inner = dataclasses.replace(ReptileConfig().inner, steps=2)
+    optimizer = dataclasses.replace(ReptileConfig().optimizer, lr_schedule="cosine")
+    assert config.algorithm == ReptileConfig(inner=inner, optimizer=optimizer)
+    assert config.policy.network.hidden == (8, 9) and config.policy.normalize_obs
+    assert parse_train([]).config == presets.PRESETS[presets.DEFAULT].config
+
+
+def test_evaluate(metarl, copy_of):
+    code, out, err = metarl("evaluate", copy_of, "--tasks", "6", "--episodes", "1", "--steps", "0", "2")
+    assert code == 0, err
+    (path,) = (copy_of / "eval").glob("*tasks-6*.json")
+    curve = json.loads(path.read_text())
+    assert curve["steps"] == [0, 1, 2] and len(curve["returns"]) == 3 and len(curve["returns"][0]) == 6
+    rows = [line.split() for line in out.splitlines() if "to" in line and "|" not in line]
+    shown = [word for row in rows for word in row if word in ("0", "1", "2")]
+    assert shown == ["0", "2"]
+    for point in (0, 2):
+        assert f"{curve['iqm'][point]:.1f}" in out
+    assert matplotlib.image.imread(copy_of / "plots" / "adaptation.png").std() > 0.0
+
+
+def test_evaluate_is_repeatable_and_seeds_differ(metarl, copy_of):
+    curves = []
+    for seed in ("5", "5", "6"):
+        assert metarl("evaluate", copy_of, "--seed", seed, "--checkpoint", "best")[0] == 0
+        curves.append(json.loads(max((copy_of / "eval").iterdir(), key=os.path.getmtime).read_text())["returns"])
+    assert curves[0] == curves[1] != curves[2]
+
+
+def test_plot(metarl, trained, copy_of, tmp_path):
+    code, out, err = metarl("plot", trained, copy_of, "--out", "figures/both.png")
+    assert code == 0, err
+    assert "figures/both.png" in out
+    assert matplotlib.image.imread(tmp_path / "figures" / "both.png").std() > 0.0
+
+
+def test_list(metarl):
+    code, out, _ = metarl("list")
+    assert code == 0
+    for table in (presets.PRESETS, envs.ENVIRONMENTS, ALGORITHMS, NETWORKS, ("auto", "mujoco", "mjx", "warp")):
+        for name in table:
+            (line,) = {line for line in out.splitlines() if line.split() and line.split()[0] == name}
+            assert len(line.split()) > 2
+
+
+def test_doctor(metarl):
+    code, out, _ = metarl("doctor")
+    assert code == 0
+    lines = [line.split() for line in out.splitlines()]
+    for package in ("jax", "mujoco", "metaworld"):
+        assert [package, importlib.metadata.version(package)] in lines
+    assert ["mujoco", "works,", "chosen", "by", "auto"] in lines and ["mjx", "works"] in lines
+    assert ["metaworld", "found"] in lines
+    assert any(line[:2] == ["warp", "works"] or line[:4] == ["warp", "does", "not", "work:"] for line in lines)
+    assert any(line[:1] == ["cpu:0"] for line in lines)
+
+
+def test_help(metarl):
+    code, out, _ = metarl("--help")
+    assert code == 0
+    assert all(command in out for command in ("train", "evaluate", "plot", "list", "doctor", "bench"))
+    assert metarl()[0] == 2
+    for command in ("train", "evaluate", "plot", "list", "doctor", "bench"):
+        code, out, err = metarl(command, "--help")
+        assert code == 0 and "--help" in out + err
+
+
+def option_names(config, prefix=""):
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from option_names(value, f"{prefix}{field.name}.")
+        else:
+            yield prefix + field.name.replace("_", "-")
+
+
+@pytest.mark.parametrize("preset", presets.PRESETS)
+def test_help_names_every_field(metarl, preset):
+    out = metarl("train", preset, "--help")[1]
+    missing = [n for n in option_names(presets.PRESETS[preset].config) if f"--{n.replace('_', '-')}" not in out]
+    assert missing == []
+
+
+def test_every_field_has_its_documentation():
+    """The string below a field is what `--help` shows."""
+    configs = [ExperimentConfig, *(type(entry.config) for entry in ALGORITHMS.values())]
+    seen = set()
+    while configs:
+        cls = configs.pop()
+        if cls in seen:
+            continue
+        seen.add(cls)
+        (body,) = (node.body for node in ast.parse(inspect.getsource(cls)).body)
+        fields = {f.name: f for f in dataclasses.fields(cls)}
+        for node, after in zip(body, [*body[1:], None], strict=True):
+            if isinstance(node, ast.AnnAssign) and node.target.id in fields:
+                assert isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant), (cls, node.target.id)
+        configs += [type(f.default) for f in fields.values() if dataclasses.is_dataclass(f.default)]
+    assert len(seen) >= 8
+
+
+# Resuming.
+
+
+def test_resume_with_more_iterations(metarl, copy_of):
+    code, _, err = metarl("train", "--resume", copy_of, "--iterations", "3")
+    assert code == 0, err
+    assert [row["iteration"] for row in runlog.read_metrics(copy_of)] == [1, 2, 3]
+    assert json.loads((copy_of / "summary.json").read_text())["iterations"] == 3
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["--seed", "1"], ["seed", "only iterations"]),
+        (["--algorithm.inner.lr", "0.5"], ["algorithm.inner.lr"]),
+        (["--algorithm", "ppo"], ["algorithm"]),
+        (["--run-dir", "other"], ["run_dir"]),
+        (["--iterations", "1"], ["2 iterations", "--iterations 1"]),
+    ],
+)
+def test_resume_with_another_configuration(metarl, copy_of, argv, words):
+    before = files(copy_of)
+    assert_one_error(metarl("train", "--resume", copy_of, *argv), *words)
+    after = files(copy_of)
+    assert {n: c for n, c in after.items() if n in before and n.name != "run.lock"} == {
+        n: c for n, c in before.items() if n.name != "run.lock"
+    }
+
+
+def test_resume_of_nothing(metarl, tmp_path, trained):
+    assert_one_error(metarl("train", "--resume", "nowhere"), "nowhere")
+    (tmp_path / "empty").mkdir()
+    assert_one_error(metarl("train", "--resume", "empty"), "empty")
+    (tmp_path / "bare").mkdir()
+    (tmp_path / "bare" / "config.json").write_text((trained / "config.json").read_text())
+    assert_one_error(metarl("train", "--resume", "bare"), "no checkpoint")
+    assert_one_error(metarl("train", "point-maml", "--resume", trained), "preset")
+    assert_one_error(metarl("train", "--resume"), "--resume needs a value")
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"algorithm": {"name": "maml-ppo"}}', "\udcff"])
+def test_resume_of_a_spoiled_configuration(metarl, copy_of, text):
+    (copy_of / "config.json").write_bytes(text.encode("utf-8", "surrogateescape"))
+    assert_one_error(metarl("train", "--resume", copy_of))
+
+
+def test_resume_with_an_edited_network(metarl, copy_of):
+    """The configuration is another than the checkpoint's."""
+    data = json.loads((copy_of / "config.json").read_text())
+    data["policy"]["network"]["hidden"] = [7]
+    (copy_of / "config.json").write_text(json.dumps(data))
+    before = files(copy_of / "checkpoints")
+    assert_one_error(metarl("train", "--resume", copy_of, "--iterations", "3"), "does not fit")
+    assert_one_error(metarl("evaluate", copy_of), "does not fit")
+    assert files(copy_of / "checkpoints") == before
+
+
+# Bad input: one error line, exit code 2, nothing left behind.
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["trane"], ["command", "did you mean 'train'"]),
+        (["train", "cheetah-dir-mam"], ["preset", "did you mean 'cheetah-dir-maml'"]),
+        (["train", "--env", "cheeta-dir"], ["environment", "did you mean 'cheetah-dir'"]),
+        (["train", "--algorithm", "maml-pp"], ["algorithm", "did you mean 'maml-ppo'"]),
+        (["train", "--algorithm", "zzzzz"], ["algorithm", "promp", "reptile"]),
+        (["train", "--physics", "mujocco"], ["did you mean 'mujoco'"]),
+        (["train", "--env", "point", "--physics", "mujoco"], ["physics"]),
+        (["train", "--policy.distribution", "tanh-gausian"], ["did you mean 'tanh-gaussian'"]),
+        (["train", "--policy.network.name", "mlpp"], ["did you mean 'mlp'"]),
+        (["train", "--horizon", "0"], ["horizon"]),
+        (["train", "--env", "point", "--horizon", "-3"], ["horizon"]),
+        (["bench", "fysics"], ["benchmark", "did you mean 'physics'"]),
+        (["evaluate", "nowhere"], ["nowhere"]),
+        (["plot", "nowhere"], ["nowhere"]),
+    ],
+)
+def test_unknown_names(metarl, tmp_path, argv, words):
+    if argv[0] == "train":
+        argv = [*argv, "--run-dir", "run"]
+    assert_one_error(metarl(*argv), *words)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("argv", "word"),
+    [
+        (["--iterations", "0"], "iterations"),
+        (["--iterations", "many"], "iterations"),
+        (["--seed", "-1"], "seed"),
+        (["--algorithm.num-tasks", "0"], "num"),
+        (["--algorithm.num-tasks", "7", "--algorithm.update.minibatches", "2"], "minibatches can be"),
+        (["--algorithm.update.minibatches", "50"], "minibatches can be"),
+        (["--algorithm.optimizer.lr", "-1"], "lr"),
+        (["--algorithm.optimizer.lr", "nan"], "lr"),
+        (["--algorithm.optimizer.lr", "inf"], "lr"),
+        (["--algorithm.inner.lr", "-0.1"], "lr"),
+        (["--algorithm.inner.lr", "nan"], "lr"),
+        (["--policy.network.hidden", "0"], "hidden"),
+        (["--policy.max-log-std", "-9"], "log"),
+        (["--evaluation.tasks", "0"], "tasks"),
+        (["--no-such-option", "1"], "no-such-option"),
+        (["--policy.network.activation", "sine"], "sine"),
+    ],
+)
+def test_impossible_values(metarl, tmp_path, argv, word):
+    """Where the parser finds the mistake it says so in a box of its own; in any case without a traceback."""
+    code, out, err = metarl("train", *argv, "--run-dir", "run")
+    assert code == 2
+    assert word in out + err and "Traceback" not in out + err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["evaluate"],
+        ["bench"],
+        ["plot"],
+        ["list", "presets"],
+    ],
+)
+def test_missing_or_superfluous_arguments(metarl, argv):
+    code, out, err = metarl(*argv)
+    assert code == 2 and "Traceback" not in out + err
+
+
+def test_tanh_policy_where_the_actions_have_no_bounds(metarl, monkeypatch, tmp_path, make_point):
+    env = make_point()
+    env.spec = env.spec._replace(action_low=(-float("inf"),) * 2, action_high=(float("inf"),) * 2)
+    monkeypatch.setattr(envs, "make", lambda *args, **kwargs: env)
+    result = metarl("train", *POINT, "--policy.distribution", "tanh-gaussian", "--run-dir", "run")
+    assert_one_error(result, "set policy.distribution to 'gaussian'")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_used_run_directory(metarl, copy_of):
+    before = files(copy_of)
+    assert_one_error(metarl("train", *POINT, "--run-dir", copy_of), "not empty", "--resume")
+    assert files(copy_of) == before
+
+
+def test_a_run_directory_below_a_file(metarl, tmp_path):
+    (tmp_path / "file").write_text("x")
+    for path in ("file", "file/run"):
+        assert_one_error(metarl("train", *POINT, "--run-dir", path), "file")
+    assert (tmp_path / "file").read_text() == "x"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_run_directory(metarl, tmp_path):
+    (tmp_path / "fixed").mkdir(mode=0o500)
+    assert_one_error(metarl("train", *POINT, "--run-dir", "fixed/run"), "Permission denied")
+
+
+@pytest.mark.parametrize("what", ["config.json", "metrics", "eval", "summary.json"])
+def test_full_disk(metarl, tmp_path, monkeypatch, what):
+    """Wherever it fills up: one readable error, and what was written stays."""
+    whole = runlog.write_atomically
+
+    def full(*args):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    if what == "metrics":
+        monkeypatch.setattr(runlog.RunLog, "log", full)
+    else:
+        refuse = lambda path, text: full() if what in str(path) else whole(path, text)  # noqa: E731
+        monkeypatch.setattr(runlog, "write_atomically", refuse)
+        monkeypatch.setattr("metarl_jax.training.write_atomically", refuse)
+    assert_one_error(metarl("train", *POINT, "--run-dir", "run"), "No space left on device")
+    monkeypatch.undo()
+    if what in ("eval", "summary.json"):
+        monkeypatch.chdir(tmp_path)
+        code, _, err = metarl("train", "--resume", "run")
+        assert code == 0, err
+        assert json.loads((tmp_path / "run" / "summary.json").read_text())["iterations"] == 2
+
+
+def test_checkpoints_that_cannot_be_written(tmp_path):
+    """The system refuses files beyond 5 kB, as a full disk would: the first checkpoint does not fit."""
+    code = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (5000, resource.RLIM_INFINITY))\n"
+        "from metarl_jax import cli; sys.exit(cli.main(sys.argv[1:]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "train", *POINT, "--run-dir", "run"],
+        **{"cwd": tmp_path, "capture_output": True, "text": True, "timeout": 120},
+    )
+    assert done.returncode == 2, done.stderr  # orbax's threads may print what they saw, before and after
+    assert done.stderr.count("error: cannot write the run directory run: ") == 1
+
+
+def test_spoiled_metrics_in_a_plot(metarl, copy_of):
+    (copy_of / "metrics.jsonl").write_text("")
+    assert_one_error(metarl("plot", copy_of), "no metrics")
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["--checkpoint", "bset"], ["checkpoint", "did you mean 'best'"]),
+        (["--steps", "-1"], ["steps"]),
+        (["--tasks", "0"], ["tasks"]),
+        (["--physics", "warpp"], ["warp"]),
+        (["--seed", "-4"], ["seed"]),
+    ],
+)
+def test_evaluate_with_bad_values(metarl, copy_of, argv, words):
+    before = files(copy_of)
+    code, out, err = metarl("evaluate", copy_of, *argv)
+    assert code == 2 and "Traceback" not in out + err
+    assert any(word in out + err for word in words)
+    assert files(copy_of) == before
+
+
+def test_training_error_is_exit_code_1(metarl, monkeypatch, make_point, tmp_path):
+    """Rewards that are never finite: three roll-backs, then the error; the first checkpoint is what remains."""
+
+    class Broken(make_point):
+        def step(self, state, action, task):
+            state, timestep = super().step(state, action, task)
+            return state, timestep._replace(reward=timestep.reward * float("nan"))
+
+    monkeypatch.setattr(envs, "make", lambda *args, **kwargs: Broken())
+    code, _, err = metarl("train", *POINT, "--run-dir", "run")
+    assert code == 1
+    assert err.count("back to checkpoint 0") == 3
+    assert [line for line in err.splitlines() if line.startswith("error: ")] == [err.strip().splitlines()[-1]]
+    assert "Traceback" not in err
+    assert runlog.read_metrics(tmp_path / "run") == [] and (tmp_path / "run" / "checkpoints" / "latest" / "0").is_dir()
+
+
+def test_module_runs_as_a_script(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "metarl_jax.cli", "nonsense"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 2 and done.stderr.startswith("error: unknown command 'nonsense'")

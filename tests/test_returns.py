@@ -1,0 +1,98 @@
+"""Returns, advantages and the linear baseline against NumPy."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from metarl_jax import returns
+
+pytestmark = pytest.mark.usefixtures("strict_ranks")
+
+GAMMA, LAMBDA = 0.9, 0.8
+# Three episodes in ten steps: one terminates, one is cut off by the time limit, one is still going on.
+TERMINATED = np.array([0, 0, 1, 0, 0, 0, 0, 0, 0, 0], bool)
+LAST = np.array([0, 0, 1, 0, 0, 0, 1, 0, 0, 0], bool)
+RNG = np.random.default_rng(0)
+REWARD, VALUE_TM1, VALUE_T = RNG.normal(size=(3, 10)).astype(np.float32)
+
+
+def episode_end(t):
+    """The last step of the episode that step t belongs to, as far as it was recorded."""
+    ends = np.flatnonzero(LAST[t:])
+    return t + ends[0] if len(ends) else len(LAST) - 1
+
+
+@pytest.mark.parametrize("jit", [False, True])
+def test_discounted_returns(jit):
+    bootstrap = 2.5
+    fn = jax.jit(returns.discounted_returns) if jit else returns.discounted_returns
+    ours = fn(REWARD, GAMMA * (1.0 - LAST.astype(np.float32)), jnp.float32(bootstrap))
+    for t in range(10):
+        end = episode_end(t)
+        expected = sum(GAMMA ** (i - t) * REWARD[i] for i in range(t, end + 1))
+        if not LAST[end]:
+            expected += GAMMA ** (end + 1 - t) * bootstrap
+        np.testing.assert_allclose(ours[t], expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("lambda_", [0.0, LAMBDA, 1.0])
+def test_gae(lambda_):
+    """Sums of one-step errors, each weighted by (gamma lambda)^distance, that stop where the episode does."""
+    discount = (GAMMA * (1.0 - TERMINATED)).astype(np.float32)
+    ours = returns.gae(REWARD, discount, 1.0 - LAST.astype(np.float32), VALUE_TM1, VALUE_T, lambda_)
+    # A time limit still bootstraps from the final state's value; a termination does not.
+    error = REWARD + np.where(TERMINATED, 0.0, GAMMA * VALUE_T) - VALUE_TM1
+    for t in range(10):
+        expected = sum((GAMMA * lambda_) ** (i - t) * error[i] for i in range(t, episode_end(t) + 1))
+        np.testing.assert_allclose(ours[t], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_gae_with_lambda_1_is_return_minus_value():
+    ones = np.ones(10, np.float32)
+    value = np.append(VALUE_TM1, np.float32(0.7))
+    ours = returns.gae(REWARD, GAMMA * ones, ones, value[:-1], value[1:], 1.0)
+    for t in range(10):
+        expected = sum(GAMMA ** (i - t) * REWARD[i] for i in range(t, 10)) + GAMMA ** (10 - t) * 0.7 - VALUE_TM1[t]
+        np.testing.assert_allclose(ours[t], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_linear_features():
+    features = returns.linear_features(jnp.array([0.5, -20.0, 3.0]), jnp.array(40))
+    expected = [0.5, -10.0, 3.0, 0.25, 100.0, 9.0, 0.4, 0.16, 0.064, 1.0]
+    np.testing.assert_allclose(features, expected, rtol=1e-6)
+
+
+def _regression():
+    rng = np.random.default_rng(1)
+    obs, time = rng.normal(size=(60, 4)), np.tile(np.arange(20), 3)
+    features = np.array(jax.vmap(returns.linear_features)(jnp.asarray(obs), jnp.asarray(time)), np.float64)
+    return features, 3.0 * obs[:, 0] - obs[:, 1] ** 2 + 0.1 * time + rng.normal(size=60)
+
+
+def _ridge(features, target, ridge):
+    """The penalty as extra rows of a least-squares problem, which NumPy solves by singular values."""
+    size = features.shape[1]
+    rows = np.concatenate([features, np.sqrt(ridge * np.sum(features**2) / size) * np.eye(size)])
+    return np.linalg.lstsq(rows, np.concatenate([target, np.zeros(size)]), rcond=None)[0]
+
+
+@pytest.mark.parametrize("ridge", [1e-5, 0.1])
+def test_linear_baseline_is_ridge_regression(x64, ridge):
+    features, target = _regression()
+    weights = returns.fit_linear_baseline(jnp.asarray(features), jnp.asarray(target), ridge)
+    np.testing.assert_allclose(weights, _ridge(features, target, ridge), rtol=1e-6, atol=1e-8)
+
+
+def test_linear_baseline_in_float32():
+    features, target = _regression()
+    weights = returns.fit_linear_baseline(jnp.asarray(features, jnp.float32), jnp.asarray(target, jnp.float32))
+    assert weights.dtype == jnp.float32
+    np.testing.assert_allclose(features @ np.asarray(weights), features @ _ridge(features, target, 1e-5), atol=0.01)
+
+
+def test_linear_baseline_of_constant_observations_is_finite():
+    """Columns that repeat each other make the normal equations singular; the penalty must keep them solvable."""
+    features = jax.vmap(returns.linear_features)(jnp.ones((30, 5)), jnp.zeros(30))
+    weights = returns.fit_linear_baseline(features, jnp.full(30, 4.0))
+    np.testing.assert_allclose(features @ weights, 4.0, rtol=1e-3)

@@ -1,0 +1,444 @@
+"""A run from its first iteration to its summary: the run directory, resuming, roll-backs, signals."""
+
+import dataclasses
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from metarl_jax import normalize, runlog, training
+from metarl_jax.checkpoint import Checkpoints
+from metarl_jax.config import EvaluationConfig, ExperimentConfig, from_json
+from metarl_jax.distributions import Gaussian
+from metarl_jax.errors import ConfigError
+from metarl_jax.rollout import ActionSample
+from metarl_jax.runlog import RunLog
+from metarl_jax.training import Interrupted, TrainingError, base_key
+from metarl_jax.types import Algorithm, RunState
+
+EVALUATION = EvaluationConfig(tasks=3, episodes=2, steps=1)
+PNG = b"\x89PNG\r\n"
+
+
+@pytest.fixture
+def configure(tiny_algorithms, tiny_policy):
+    """A small run; keywords change it."""
+
+    def make(algorithm="maml-ppo", **changes):
+        config = ExperimentConfig(
+            preset="tiny",
+            env="point-test",
+            algorithm=tiny_algorithms[algorithm],
+            iterations=6,
+            policy=tiny_policy,
+            evaluation=EVALUATION,
+            checkpoint_every=2,
+        )
+        return dataclasses.replace(config, **changes)
+
+    return make
+
+
+@pytest.fixture
+def train(make_point):
+    """Trains in a directory, anew or onwards; `progress` sees each window's last row."""
+
+    def go(directory, config, progress=lambda row: None, resume=False):
+        env = make_point()
+        with RunLog.resume(directory) if resume else RunLog.create(directory, config) as log:
+            return training.train(config, env, env, log, progress)
+
+    return go
+
+
+def interrupt_at(iteration, number=signal.SIGTERM):
+    """Progress that sends this process a signal."""
+    return lambda row: os.kill(os.getpid(), number) if row["iteration"] >= iteration else None
+
+
+def saved(directory, config, make_point, which="latest"):
+    """The state in the run's checkpoint."""
+    algorithm = training.make_algorithm(config.algorithm, make_point(), config.policy, config.iterations)
+    checkpoints = Checkpoints(directory / "checkpoints", config.keep_checkpoints)
+    state = checkpoints.restore(jax.eval_shape(algorithm.init, base_key(config.seed)), which)
+    checkpoints.close()
+    return state
+
+
+def timeless(rows):
+    """Metrics without what depends on the clock and the machine's memory."""
+    clock = {"seconds", "env_steps_per_second", "memory_mib", "device_memory_mib"}
+    return [{name: value for name, value in row.items() if name not in clock} for row in rows]
+
+
+def steps_of(directory, which):
+    return sorted(int(p.name) for p in (directory / "checkpoints" / which).iterdir() if p.name.isdigit())
+
+
+def assert_same_state(a, b):
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+# The real algorithms.
+
+
+@pytest.mark.parametrize(("algorithm", "window"), [("maml-ppo", 1), ("ppo", 3)])
+def test_interrupted_and_extended_runs_equal_an_uninterrupted_one(
+    tmp_path, configure, train, make_point, algorithm, window
+):
+    """10 iterations at once; 10, stopped by a signal after 6; 6, extended to 10: bit for bit the same."""
+    config = configure(algorithm, iterations=10, window=window, checkpoint_every=50)
+    shorter = dataclasses.replace(config, iterations=6)
+    whole, stopped, extended = tmp_path / "whole", tmp_path / "stopped", tmp_path / "extended"
+    summary = train(whole, config)
+    with pytest.raises(Interrupted) as stop:
+        train(stopped, config, interrupt_at(6))
+    assert stop.value.iteration == 6 and stop.value.signal == signal.SIGTERM
+    assert len(runlog.read_metrics(stopped)) == 6 and not (stopped / "summary.json").exists()
+    train(extended, shorter)
+    for directory in (stopped, extended):
+        resumed = train(directory, config, resume=True)
+        assert timeless(runlog.read_metrics(directory)) == timeless(runlog.read_metrics(whole))
+        assert_same_state(saved(directory, config, make_point), saved(whole, config, make_point))
+        for name in ("return_before", "return_after"):
+            assert resumed[name] == summary[name]
+        assert from_json((directory / "config.json").read_text()) == config
+
+
+def test_run_directory(tmp_path, configure, train):
+    directory, config, seen = tmp_path / "deep" / "run", configure(window=4), []
+    summary = train(directory, config, seen.append)
+    assert from_json((directory / "config.json").read_text()) == config
+    lines = (directory / "metrics.jsonl").read_text().splitlines()
+    rows = [json.loads(line, parse_constant=pytest.fail) for line in lines]
+    assert [row["iteration"] for row in rows] == [1, 2, 3, 4, 5, 6]
+    assert [row["iteration"] for row in seen] == [2, 4, 6]  # a window ends where a checkpoint is due
+    per_iteration = 8 * 8 * 8 * 2
+    assert [row["env_steps"] for row in rows] == [per_iteration * i for i in range(1, 7)]
+    names = {"loss", "entropy", "kl", "inner_grad_norm", "outer_grad_norm", "env_steps_per_second", "memory_mib"}
+    names |= {"return_before", "return_after", "action_mean", "action_std", "action_min", "action_max", "seconds"}
+    for row in rows:
+        assert names <= set(row)
+        assert all(np.isfinite(value) for value in row.values())
+        assert -0.3001 <= row["action_min"] <= row["action_mean"] <= row["action_max"] <= 0.3001
+    assert np.all(np.diff([row["seconds"] for row in rows]) > 0.0)
+
+    assert json.loads((directory / "summary.json").read_text()) == summary
+    assert {"preset", "seed", "iterations", "env_steps", "env_steps_per_second", "seconds"} <= set(summary)
+    assert (summary["preset"], summary["seed"], summary["iterations"]) == ("tiny", 0, 6)
+    assert summary["env_steps"] == 6 * per_iteration
+    np.testing.assert_allclose(summary["env_steps_per_second"], summary["env_steps"] / summary["seconds"])
+    (eval_path,) = (directory / "eval").glob("*.json")
+    curve = json.loads(eval_path.read_text())
+    assert np.shape(curve["returns"]) == (2, 3)
+    for name, point in (("return_before", 0), ("return_after", -1)):
+        assert set(summary[name]) == {"mean", "iqm", "interval"}
+        np.testing.assert_allclose(summary[name]["mean"], np.mean(curve["returns"][point]), rtol=1e-6)
+        low, high = summary[name]["interval"]
+        assert low <= summary[name]["iqm"] <= high
+    for plot in ("learning", "adaptation"):
+        assert (directory / "plots" / f"{plot}.png").read_bytes().startswith(PNG)
+    (events,) = (directory / "tensorboard").iterdir()
+    content = events.read_bytes()
+    assert all(name.encode() in content for name in names - {"seconds"})
+    assert steps_of(directory, "latest") == [2, 4, 6] and len(steps_of(directory, "best")) == 1
+
+
+# The loop alone, around an algorithm whose course is known.
+
+
+def scripted(score=lambda step: 0.0, bad=lambda step, lr_scale: False):
+    """Counts; iteration i (from 0) reports `score(i)` and breaks where `bad(i, lr_scale)`."""
+
+    def init(key):
+        zero = jnp.zeros(())
+        return RunState(jnp.zeros((), int), {"w": zero}, (), normalize.init(1), zero, jnp.ones(()), ())
+
+    def iterate(state, key):
+        broken = jnp.where(bad(state.step, state.lr_scale), jnp.nan, 1.0)
+        noise = jax.random.uniform(key)
+        params = {"w": state.params["w"] + state.lr_scale * broken}
+        after = jnp.asarray(score(state.step), float)
+        metrics = {"loss": noise * broken, "return_before": jnp.zeros(()), "return_after": after}
+        return state._replace(step=state.step + 1, params=params), metrics
+
+    def act(state, params):
+        def fn(obs, key):
+            zero = jnp.zeros((*obs.shape[:2], 2))
+            return ActionSample(zero, zero, Gaussian(zero, zero), zero[..., 0])
+
+        return fn
+
+    return Algorithm(init, iterate, lambda state: state.params, act, lambda state, params, t: params, 100)
+
+
+@pytest.fixture
+def script(monkeypatch):
+    """Makes training use a scripted algorithm."""
+    return lambda **course: monkeypatch.setattr(training, "make_algorithm", lambda *_: scripted(**course))
+
+
+def test_roll_back_halves_the_outer_rate_and_goes_on(tmp_path, configure, train, make_point, script, capfd):
+    """Iteration 5 (the sixth) breaks until the rate is a quarter; checkpoint 4 is what it goes back to."""
+    script(bad=lambda step, lr_scale: (step == 5) & (lr_scale > 0.3))
+    config, directory = configure(iterations=8), tmp_path / "run"
+    train(directory, config)
+    err = capfd.readouterr().err.strip().splitlines()
+    assert len(err) == 2
+    assert "back to checkpoint 4 with 0.5 of" in err[0] and "back to checkpoint 4 with 0.25 of" in err[1]
+    state = saved(directory, config, make_point)
+    assert state.lr_scale == 0.25 and int(state.step) == 8
+    assert state.params["w"] == 4.0 + 4 * 0.25  # four steps before, four after
+    assert [row["iteration"] for row in runlog.read_metrics(directory)] == list(range(1, 9))
+
+
+def test_roll_back_of_a_window(tmp_path, configure, train, make_point, script):
+    """The good iterations of a window that breaks are run again too."""
+    script(bad=lambda step, lr_scale: (step == 5) & (lr_scale > 0.6))
+    config, directory = configure(iterations=8, window=4, checkpoint_every=4), tmp_path / "run"
+    train(directory, config)
+    assert [row["iteration"] for row in runlog.read_metrics(directory)] == list(range(1, 9))
+    assert saved(directory, config, make_point).params["w"] == 4.0 + 4 * 0.5
+
+
+def test_gives_up_after_three_roll_backs(tmp_path, configure, train, make_point, script, capfd):
+    script(bad=lambda step, lr_scale: step == 5)
+    config, directory = configure(), tmp_path / "run"
+    with pytest.raises(TrainingError, match=r"3 roll-backs.*algorithm.optimizer.lr.*checkpoint 4 is whole"):
+        train(directory, config)
+    assert capfd.readouterr().err.count("back to checkpoint 4") == 3
+    state = saved(directory, config, make_point)
+    assert int(state.step) == 4 and state.params["w"] == 4.0
+    assert [row["iteration"] for row in runlog.read_metrics(directory)] == [1, 2, 3, 4, 5]  # the sixth is what broke
+
+
+def test_roll_backs_count_over_the_whole_run(tmp_path, configure, train, script):
+    """Trouble at four places is too much, although each of them passes with a smaller rate."""
+    script(bad=lambda step, lr_scale: lr_scale > 0.9 * 0.5 ** (step // 2))
+    with pytest.raises(TrainingError):
+        train(tmp_path / "run", configure(iterations=20))
+
+
+def test_best_checkpoint_has_the_highest_score(tmp_path, configure, train, make_point, script):
+    """Scores are means over the two iterations since the last checkpoint: 1, 5, 7.5, 3, 7."""
+    scores = jnp.array([0.0, 2.0, 4.0, 6.0, 10.0, 5.0, 3.0, 3.0, 9.0, 5.0])
+    script(score=lambda step: scores[step])
+    config, directory = configure(iterations=10, keep_checkpoints=2), tmp_path / "run"
+    train(directory, config)
+    assert steps_of(directory, "best") == [6] and steps_of(directory, "latest") == [8, 10]
+    assert int(saved(directory, config, make_point, "best").step) == 6
+    assert int(saved(directory, config, make_point, "latest").step) == 10
+
+
+def test_best_checkpoint_survives_a_resume(tmp_path, configure, train, make_point, script):
+    scores = jnp.array([9.0, 9.0, 1.0, 1.0, 2.0, 2.0])
+    script(score=lambda step: scores[step])
+    config, directory = configure(), tmp_path / "run"
+    with pytest.raises(Interrupted):
+        train(directory, config, interrupt_at(3))
+    train(directory, config, resume=True)
+    assert steps_of(directory, "best") == [2]
+
+
+@pytest.mark.parametrize("window", [1, 4])
+def test_checkpoints_are_kept_at_the_interval(tmp_path, configure, train, script, window):
+    script()
+    directory = tmp_path / "run"
+    train(directory, configure(iterations=11, checkpoint_every=3, keep_checkpoints=10, window=window))
+    assert steps_of(directory, "latest") == [0, 3, 6, 9, 11]
+
+
+def test_rows_after_the_checkpoint_are_forgotten(tmp_path, configure, train, script):
+    """A run that was killed: rows 3 and 4 (cut short) are later than checkpoint 2 and are run again."""
+    script()
+    config, directory = configure(iterations=6), tmp_path / "run"
+    train(directory, config)
+    whole = timeless(runlog.read_metrics(directory))
+    for step in ("4", "6"):
+        shutil.rmtree(directory / "checkpoints" / "latest" / step)
+    lines = (directory / "metrics.jsonl").read_text().splitlines()
+    (directory / "metrics.jsonl").write_text("\n".join(lines[:3]) + "\n" + lines[3][:20])
+    train(directory, config, resume=True)
+    assert timeless(runlog.read_metrics(directory)) == whole
+    assert len((directory / "metrics.jsonl").read_text().splitlines()) == 6
+
+
+def test_time_goes_on_over_a_resume(tmp_path, configure, train, script):
+    script()
+    config, directory = configure(), tmp_path / "run"
+    with pytest.raises(Interrupted):
+        train(directory, config, interrupt_at(3))
+    train(directory, config, resume=True)
+    seconds = [row["seconds"] for row in runlog.read_metrics(directory)]
+    assert len(seconds) == 6 and np.all(np.diff(seconds) > 0.0)
+
+
+def test_a_finished_run_can_be_resumed(tmp_path, configure, train, script):
+    script()
+    config, directory = configure(), tmp_path / "run"
+    first = train(directory, config)
+    assert train(directory, config, resume=True) == first
+
+
+def test_fewer_iterations_than_done(tmp_path, configure, train, script):
+    """Refused, and the configuration on disk stays as it was."""
+    script()
+    config, directory = configure(), tmp_path / "run"
+    train(directory, config)
+    before = (directory / "config.json").read_text()
+    with pytest.raises(ConfigError, match="6 iterations, more than"):
+        train(directory, dataclasses.replace(config, iterations=4), resume=True)
+    assert (directory / "config.json").read_text() == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_end_the_loop(tmp_path, configure, train, make_point, script, number):
+    script()
+    handlers = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
+    config, directory = configure(), tmp_path / "run"
+    with pytest.raises(Interrupted) as stop:
+        train(directory, config, interrupt_at(3, number))
+    assert (stop.value.signal, stop.value.iteration) == (number, 3)
+    assert [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)] == handlers
+    assert int(saved(directory, config, make_point).step) == 3
+
+
+# The run directory.
+
+
+def test_a_used_directory_is_refused(tmp_path, configure, train, script):
+    script()
+    config, directory = configure(), tmp_path / "run"
+    train(directory, config)
+    files = {p: p.read_bytes() for p in directory.rglob("*") if p.is_file()}
+    with pytest.raises(ConfigError, match="not empty"):
+        RunLog.create(directory, config)
+    assert {p: p.read_bytes() for p in directory.rglob("*") if p.is_file()} == files
+
+
+def test_two_processes_in_one_directory_are_refused(tmp_path, configure):
+    """The second opens the directory while the first still writes."""
+    config, directory = configure(), tmp_path / "run"
+    with RunLog.create(directory, config):
+        (directory / "checkpoints" / "latest" / "0").mkdir(parents=True)
+        code = (
+            "import sys, pathlib\nfrom metarl_jax import runlog\nfrom metarl_jax.errors import ConfigError\n"
+            "d = pathlib.Path(sys.argv[1])\n"
+            "try:\n    runlog.RunLog.resume(d)\n"
+            "except ConfigError as e:\n    sys.exit(str(e))"
+        )
+        done = subprocess.run([sys.executable, "-c", code, str(directory)], capture_output=True, text=True)
+    assert done.returncode == 1 and "two runs into one directory are refused" in done.stderr
+    RunLog.resume(directory).close()
+
+
+def test_a_checkpoint_of_another_network_is_refused(tmp_path, configure, train):
+    config, directory = configure(iterations=1), tmp_path / "run"
+    train(directory, config)
+    wider = dataclasses.replace(config.policy.network, hidden=(16,))
+    other = dataclasses.replace(config, iterations=2, policy=dataclasses.replace(config.policy, network=wider))
+    with pytest.raises(ConfigError, match="does not fit this configuration"):
+        train(directory, other, resume=True)
+    assert steps_of(directory, "latest") == [0, 1]
+
+
+def test_a_checkpoint_of_another_algorithm_is_refused(tmp_path, configure, train):
+    config, directory = configure(iterations=1), tmp_path / "run"
+    train(directory, config)
+    with pytest.raises(ConfigError, match="does not fit this configuration"):
+        train(directory, configure("ppo", iterations=2), resume=True)
+
+
+def test_full_disk(tmp_path, configure, make_point, script):
+    """Metrics go to a device that is always full: one readable error, also when the log is closed."""
+    if not os.path.exists("/dev/full"):
+        pytest.skip("needs /dev/full")
+    script()
+    config, directory = configure(), tmp_path / "run"
+    with pytest.raises(ConfigError, match="No space left on device"), RunLog.create(directory, config) as log:
+        log._metrics.close()
+        log._metrics = open("/dev/full", "w")  # noqa: SIM115 -- the log closes it
+        training.train(config, make_point(), make_point(), log, lambda row: None)
+    assert int(saved(directory, config, make_point).step) == 0
+
+
+def test_write_atomically_keeps_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "x.json"
+    runlog.write_atomically(path, "old")
+
+    def full(self, text):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(type(path), "write_text", full)
+    with pytest.raises(OSError, match="No space"):
+        runlog.write_atomically(path, "new")
+    assert path.read_text() == "old"
+
+
+def test_window_counts(make_point):
+    """One program for windows of any length, and its iterations are those of single steps."""
+    algorithm = scripted(score=lambda step: step)
+    window = training.make_window(algorithm, base_key(0), 4)
+    state = jax.jit(algorithm.init)(base_key(0))
+    state, logs = window(state, 3)
+    assert int(state.step) == 3 and np.asarray(logs["finite"]).tolist() == [True, True, True, False]
+    np.testing.assert_array_equal(logs["return_after"][:3], [0.0, 1.0, 2.0])
+    expected = [jax.random.uniform(jax.random.fold_in(base_key(0), i)) for i in range(3)]
+    np.testing.assert_array_equal(logs["loss"][:3], expected)
+    window(state, 4)
+    assert window._cache_size() == 1
+
+
+@pytest.mark.parametrize("algorithm", ["maml-ppo", "ppo"])
+def test_training_compiles_one_window(configure, make_point, algorithm):
+    config = configure(algorithm)
+    made = training.make_algorithm(config.algorithm, make_point(), config.policy, config.iterations)
+    window = training.make_window(made, base_key(0), 1)
+    state = jax.jit(made.init)(base_key(0))
+    for _ in range(3):
+        state, _ = window(state, 1)
+    assert window._cache_size() == 1
+
+
+# A process of its own.
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_to_the_command(tmp_path, number):
+    """Saves, says how to go on, and exits with 128 + the signal's number; going on ends the run."""
+    small = ["--algorithm.num-tasks", "2", "--algorithm.envs-per-task", "2", "--policy.network.hidden", "4"]
+    small += ["--horizon", "4", "--evaluation.tasks", "2", "--evaluation.episodes", "1", "--window", "1"]
+    start = [sys.executable, "-m", "metarl_jax.cli", "train"]
+    run = ["--env", "point", "--run-dir", "run", "--iterations", "1000000", "--checkpoint-every", "1000000"]
+    process = subprocess.Popen(
+        [*start, *run, *small], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    metrics, deadline = tmp_path / "run" / "metrics.jsonl", time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        if metrics.exists() and len(metrics.read_text().splitlines()) > 3:
+            break
+        time.sleep(0.1)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + number, err
+    assert "Traceback" not in err
+    rows = runlog.read_metrics(tmp_path / "run")
+    assert f"saved at iteration {len(rows)}" in out and "metarl train --resume run" in out
+    if number == signal.SIGINT:
+        return  # going on once is enough
+    more = len(rows) + 2
+    done = subprocess.run(
+        [*start, "--resume", "run", "--iterations", str(more)], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert [row["iteration"] for row in runlog.read_metrics(tmp_path / "run")] == list(range(1, more + 1))
