@@ -35,17 +35,18 @@ def _navigation(algorithm: MamlPpoConfig | ReptileConfig, summary: str) -> Prese
     return Preset(config, summary)
 
 
+_CHEETAH_MAML = ExperimentConfig(
+    preset="",
+    env="cheetah-dir",
+    horizon=100,
+    iterations=200,
+    policy=PolicyConfig(init_log_std=-0.5),
+    algorithm=MamlPpoConfig(inner=InnerLoopConfig(learn_lr=True), optimizer=OptimizerConfig(lr=3e-3)),
+)
 _NAVIGATION_OPTIMIZER = OptimizerConfig(lr=3e-3, lr_schedule="cosine")
 _PRESETS: dict[str, Preset] = {
     "cheetah-dir-maml": Preset(
-        ExperimentConfig(
-            preset="",
-            env="cheetah-dir",
-            horizon=100,
-            iterations=200,
-            policy=PolicyConfig(init_log_std=-0.5),
-            algorithm=MamlPpoConfig(inner=InnerLoopConfig(learn_lr=True), optimizer=OptimizerConfig(lr=3e-3)),
-        ),
+        _CHEETAH_MAML,
         "second-order MAML-PPO with learned step sizes on HalfCheetah-direction: the default, 6 minutes on 2 cores",
     ),
     "cheetah-dir-promp": Preset(
@@ -65,14 +66,7 @@ _PRESETS: dict[str, Preset] = {
         "ProMP's published settings (160k steps an iteration, 1001 iterations)",
     ),
     "cheetah-vel-maml": Preset(
-        ExperimentConfig(
-            preset="",
-            env="cheetah-vel",
-            horizon=100,
-            iterations=200,
-            policy=PolicyConfig(init_log_std=-0.5),
-            algorithm=MamlPpoConfig(inner=InnerLoopConfig(learn_lr=True), optimizer=OptimizerConfig(lr=3e-3)),
-        ),
+        dataclasses.replace(_CHEETAH_MAML, env="cheetah-vel"),
         "the same on HalfCheetah-velocity",
     ),
     "nav-maml": _navigation(

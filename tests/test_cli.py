@@ -450,3 +450,15 @@ def test_module_runs_as_a_script(tmp_path):
         [sys.executable, "-m", "metarl_jax.cli", "nonsense"], cwd=tmp_path, capture_output=True, text=True
     )
     assert done.returncode == 2 and done.stderr.startswith("error: unknown command 'nonsense'")
+
+
+@pytest.mark.slow
+def test_bench_prints_one_json_object():
+    """Nothing else on stdout, whatever the backends have to say."""
+    words = ["-m", "metarl_jax.cli", "bench", "physics", "--json"]
+    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=True)
+    result = json.loads(done.stdout)
+    assert set(result) == {"machine", "command", "rows"} and result["command"] == "metarl bench physics --json"
+    names = [row["backend"] for row in result["rows"]]
+    assert names[:3] == ["bare mujoco.rollout", "mujoco", "mjx"] and "warp" in names
+    assert all(row["env_steps_per_second"] > 0 for row in result["rows"] if "skipped" not in row["note"])

@@ -28,6 +28,11 @@ class WarpPhysics(MjxPhysics):
                 "physics backend 'warp' needs the extra of that name: pip install 'metarl-jax[warp]' "
                 "(or choose 'mujoco' or 'mjx')."
             )
+        import warp
+
+        warp.config.log_level = (
+            warp.LOG_ERROR
+        )  # else it prints every kernel it loads, between lines of progress and JSON
         if missing := _MISSING_FIELDS & set(fields):
             raise ConfigError(f"physics backend 'warp' cannot give {sorted(missing)}; use 'mujoco' or 'mjx'.")
         self._contacts_per_world = max(16, 4 * model.ngeom)
