@@ -4,7 +4,7 @@ import importlib
 from typing import Literal, NamedTuple
 
 from ..errors import ConfigError, lookup
-from ..types import MetaEnv
+from ..types import MetaEnv, Suite
 
 
 class Entry(NamedTuple):
@@ -16,59 +16,6 @@ class Entry(NamedTuple):
     module: str
     summary: str
 
-
-METAWORLD = (
-    "assembly-v3",
-    "basketball-v3",
-    "bin-picking-v3",
-    "box-close-v3",
-    "button-press-topdown-v3",
-    "button-press-topdown-wall-v3",
-    "button-press-v3",
-    "button-press-wall-v3",
-    "coffee-button-v3",
-    "coffee-pull-v3",
-    "coffee-push-v3",
-    "dial-turn-v3",
-    "disassemble-v3",
-    "door-close-v3",
-    "door-lock-v3",
-    "door-open-v3",
-    "door-unlock-v3",
-    "drawer-close-v3",
-    "drawer-open-v3",
-    "faucet-close-v3",
-    "faucet-open-v3",
-    "hammer-v3",
-    "hand-insert-v3",
-    "handle-press-side-v3",
-    "handle-press-v3",
-    "handle-pull-side-v3",
-    "handle-pull-v3",
-    "lever-pull-v3",
-    "peg-insert-side-v3",
-    "peg-unplug-side-v3",
-    "pick-out-of-hole-v3",
-    "pick-place-v3",
-    "pick-place-wall-v3",
-    "plate-slide-back-side-v3",
-    "plate-slide-back-v3",
-    "plate-slide-side-v3",
-    "plate-slide-v3",
-    "push-back-v3",
-    "push-v3",
-    "push-wall-v3",
-    "reach-v3",
-    "reach-wall-v3",
-    "shelf-place-v3",
-    "soccer-v3",
-    "stick-pull-v3",
-    "stick-push-v3",
-    "sweep-into-v3",
-    "sweep-v3",
-    "window-close-v3",
-    "window-open-v3",
-)
 
 ENVIRONMENTS: dict[str, Entry] = {
     "cheetah-dir": Entry("locomotion", "HalfCheetah runs backward or forward (-1, +1); 17 observations, H=200"),
@@ -133,21 +80,83 @@ ENVIRONMENTS: dict[str, Entry] = {
     ),
     "point-sparse/varibad": Entry("navigation", "... H=100"),
 }
-for _name in METAWORLD:
-    ENVIRONMENTS |= {
-        f"metaworld/{_name}": Entry("metaworld", "Meta-World, goal hidden, fresh task vectors; 39 observations, H=500"),
-        f"metaworld/{_name}/ml1": Entry("metaworld", "... ML1's 50 training and 50 test vectors of seed 0"),
-        f"metaworld/{_name}/mt1": Entry("metaworld", "... goal shown, MT1's 50 vectors of seed 0"),
-    }
+
+# Meta-World's names are built of parts, which envs/metaworld/__init__.py explains.
+METAWORLD_SUITES = ("MT10", "MT25", "MT50", "ML10", "ML25", "ML45")
+METAWORLD = (
+    "assembly-v3",
+    "basketball-v3",
+    "bin-picking-v3",
+    "box-close-v3",
+    "button-press-topdown-v3",
+    "button-press-topdown-wall-v3",
+    "button-press-v3",
+    "button-press-wall-v3",
+    "coffee-button-v3",
+    "coffee-pull-v3",
+    "coffee-push-v3",
+    "dial-turn-v3",
+    "disassemble-v3",
+    "door-close-v3",
+    "door-lock-v3",
+    "door-open-v3",
+    "door-unlock-v3",
+    "drawer-close-v3",
+    "drawer-open-v3",
+    "faucet-close-v3",
+    "faucet-open-v3",
+    "hammer-v3",
+    "hand-insert-v3",
+    "handle-press-side-v3",
+    "handle-press-v3",
+    "handle-pull-side-v3",
+    "handle-pull-v3",
+    "lever-pull-v3",
+    "peg-insert-side-v3",
+    "peg-unplug-side-v3",
+    "pick-out-of-hole-v3",
+    "pick-place-v3",
+    "pick-place-wall-v3",
+    "plate-slide-back-side-v3",
+    "plate-slide-back-v3",
+    "plate-slide-side-v3",
+    "plate-slide-v3",
+    "push-back-v3",
+    "push-v3",
+    "push-wall-v3",
+    "reach-v3",
+    "reach-wall-v3",
+    "shelf-place-v3",
+    "soccer-v3",
+    "stick-pull-v3",
+    "stick-push-v3",
+    "sweep-into-v3",
+    "sweep-v3",
+    "window-close-v3",
+    "window-open-v3",
+)
+METAWORLD_NAMES = {
+    "Meta-World: metaworld/NAME, and options after further slashes": {
+        "suites": " ".join(METAWORLD_SUITES) + " (ML: goal hidden, training and test tasks; MT: goal shown)",
+        "tasks": " ".join(METAWORLD) + " (goal hidden, fresh task vectors; 39 observations, H=500)",
+        "several": "reach-v3+push-v3 (any tasks joined by +)",
+    },
+    "Options of Meta-World": {
+        "/ml1, /mt1": "of tasks: the package's 50 training and 50 test vectors of ML1; the same, goal shown, of MT1",
+        "/fresh": "unlimited training tasks from the same space; the test tasks stay the package's",
+        "/seed=3": "the package's vectors of that seed instead of 0",
+        "/one-hot": "the observation ends with which task of the suite it is",
+    },
+}
 
 
 def make(
     name: str, *, physics: str = "auto", horizon: int | None = None, split: Literal["train", "test"] = "train"
-) -> MetaEnv:
-    """Builds an environment.
+) -> MetaEnv | Suite:
+    """Builds an environment, or a suite of them.
 
     Args:
-      name: a key of `ENVIRONMENTS`.
+      name: a key of `ENVIRONMENTS`, or a name of Meta-World.
       physics: a key of `physics.BACKENDS`; "auto" for environments without physics.
       horizon: steps per episode, where it should differ from the environment's own.
       split: which tasks `sample_task` draws from, for families with a fixed set of them.
@@ -155,7 +164,10 @@ def make(
     Raises:
       ConfigError: unknown name or backend, backend not installed, or horizon < 1.
     """
-    entry = lookup(name, ENVIRONMENTS, "environment")
+    if name.startswith("metaworld/"):
+        module = "metaworld"
+    else:
+        module = lookup(name, ENVIRONMENTS | dict.fromkeys(f"metaworld/{n}" for n in METAWORLD), "environment").module
     if horizon is not None and horizon < 1:
         raise ConfigError(f"horizon must be at least 1, not {horizon}.")
-    return importlib.import_module(f".{entry.module}", __name__).make(name, physics, horizon, split)
+    return importlib.import_module(f".{module}", __name__).make(name, physics, horizon, split)

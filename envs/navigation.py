@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import ConfigError
 from ..types import Array, EnvSpec, Key, Task, TimeStep
-from .task_sets import task_sampler
+from .task_sets import fixed_tasks, pick_from
 
 CORNERS = np.array([[-2.0, -2.0], [2.0, -2.0], [-2.0, 2.0], [2.0, 2.0]], np.float32)
 
@@ -36,7 +36,8 @@ class NavigationEnv:
 
     def __init__(self, name: str, rules: Navigation, horizon: int | None, split: str):
         self._rules = rules
-        self._sample_goal = task_sampler(rules.sample_goal, rules.num_tasks, split)
+        self.tasks = fixed_tasks(rules.sample_goal, rules.num_tasks, split)
+        self._sample_goal = rules.sample_goal if self.tasks is None else pick_from(self.tasks)
         limit = (rules.action_limit, rules.action_limit)
         self.spec = EnvSpec(
             name=name,

@@ -7,25 +7,27 @@ import jax
 from ..types import Key, Task
 
 
-def task_sampler(
-    sample_task: Callable[[Key], Task], num_tasks: tuple[int, int] | None, split: str
-) -> Callable[[Key], Task]:
-    """What an environment's `sample_task` does: draw from the distribution, or from one split of a fixed set.
+def fixed_tasks(sample_task: Callable[[Key], Task], num_tasks: tuple[int, int] | None, split: str) -> Task | None:
+    """One split of a fixed set of tasks, the same in every run; leaves `[M, ...]`.
 
     Args:
       sample_task: draws one task of the distribution.
-      num_tasks: (train, test) sizes of the fixed set, which is the same in every run; None: unlimited tasks.
+      num_tasks: (train, test) sizes of the set; None: unlimited tasks, for which None is returned.
       split: "train" or "test"; train and test share no draw.
     """
     if num_tasks is None:
-        return sample_task
+        return None
     num_train, num_test = num_tasks
     keys = jax.random.split(jax.random.key(0), num_train + num_test)
-    chosen = keys[:num_train] if split == "train" else keys[num_train:]
-    tasks = jax.vmap(sample_task)(chosen)
+    return jax.vmap(sample_task)(keys[:num_train] if split == "train" else keys[num_train:])
+
+
+def pick_from(tasks: Task) -> Callable[[Key], Task]:
+    """Draws one of `tasks`, leaves `[M, ...]`."""
 
     def pick(key: Key) -> Task:
-        index = jax.random.randint(key, (), 0, len(chosen))
+        leaves = jax.tree.leaves(tasks)
+        index = jax.random.randint(key, (), 0, len(leaves[0]))
         return jax.tree.map(lambda x: x[index], tasks)
 
     return pick

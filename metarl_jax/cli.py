@@ -42,11 +42,8 @@ def _train(argv: list[str]) -> int:
 
     options = parse_train(argv)
     config = options.config
-    make_env = _env_maker(config)
-    env, eval_env = make_env("train"), make_env("test")
-    make_algorithm(
-        config.algorithm, env, config.policy, config.iterations
-    )  # bad input shows before a directory is made
+    env, eval_env = _make_env(config, "train"), _make_env(config, "test")
+    algorithm = make_algorithm(config.algorithm, env, config.policy, config.iterations)
     if options.resume is None:
         directory = options.run_dir or console.default_run_dir(config)
         log = RunLog.create(directory, config)
@@ -54,7 +51,7 @@ def _train(argv: list[str]) -> int:
         log = RunLog.resume(options.resume)
     try:
         with log, console.Progress(config) as progress:
-            summary = training.train(config, env, eval_env, log, progress)
+            summary = training.train(config, algorithm, eval_env, log, progress)
     except training.TrainingError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -65,10 +62,15 @@ def _train(argv: list[str]) -> int:
     return 0
 
 
-def _env_maker(config, physics: str | None = None) -> Callable:
-    from . import envs
+def _make_env(config, split: str):
+    """What a run trains on (split "train"), or what it is judged on ("test")."""
+    from . import envs, rollout
 
-    return lambda split: envs.make(config.env, physics=physics or config.physics, horizon=config.horizon, split=split)
+    horizon = config.evaluation.horizon or config.horizon if split == "test" else config.horizon
+    env = envs.make(config.env, physics=config.physics, horizon=horizon, split=split)
+    if split == "test":
+        rollout.check_num_tasks(env, config.evaluation.tasks, "evaluation.tasks")
+    return env
 
 
 def _evaluate(argv: list[str]) -> int:
@@ -84,20 +86,23 @@ def _evaluate(argv: list[str]) -> int:
     lookup(options.checkpoint, {"latest": 0, "best": 0}, "checkpoint")
     if options.steps and min(options.steps) < 0:
         raise ConfigError(f"--steps must not be negative: {options.steps}.")
-    asked = {"tasks": options.tasks, "episodes": options.episodes, "steps": max(options.steps, default=None)}
+    asked = {"tasks": options.tasks, "episodes": options.episodes, "horizon": options.horizon}
+    asked |= {"steps": max(options.steps, default=None)}
     config = dataclasses.replace(
         config,
         seed=config.seed if options.seed is None else options.seed,
+        physics=options.physics or config.physics,
         evaluation=dataclasses.replace(config.evaluation, **{k: v for k, v in asked.items() if v is not None}),
     )
-    env = _env_maker(config, options.physics)("test")
-    algorithm = make_algorithm(config.algorithm, env, config.policy, config.iterations)
+    env = _make_env(config, "test")
+    algorithm = make_algorithm(config.algorithm, _make_env(config, "train"), config.policy, config.iterations)
     like = jax.eval_shape(algorithm.init, training.base_key(config.seed))
     with runlog.readable_errors(options.run):
         checkpoints = Checkpoints(options.run / "checkpoints", config.keep_checkpoints)
         state = checkpoints.restore(like, options.checkpoint)
         checkpoints.close()
         name = f"iteration-{int(state.step)}-tasks-{config.evaluation.tasks}-seed-{config.seed}"
+        name += "" if options.horizon is None else f"-horizon-{options.horizon}"
         curve = training.evaluate(config, algorithm, env, state, options.run, name)
     console.print_curve(curve, options.steps or tuple(curve["steps"]))
     print(f"written: {options.run / 'eval' / name}.json and {options.run / 'plots' / 'adaptation.png'}")
@@ -138,6 +143,7 @@ def _list(argv: list[str]) -> int:
         {
             "Presets": {name: preset.summary for name, preset in PRESETS.items()},
             "Environments": {name: entry.summary for name, entry in envs.ENVIRONMENTS.items()},
+            **envs.METAWORLD_NAMES,
             "Algorithms": {name: entry.summary for name, entry in ALGORITHMS.items()},
             "Networks": {name: summary for name, (_, summary) in NETWORKS.items()},
             "Physics backends": BACKENDS,

@@ -22,6 +22,8 @@ class EvaluationConfig:
     """Episodes of each task before, and again after, each adaptation step."""
     steps: int = 1
     """Adaptation steps K; the curve has K + 1 points."""
+    horizon: int | None = None
+    """Steps per episode; None is the run's."""
 
     def __post_init__(self):
         if min(self.tasks, self.episodes) < 1 or self.steps < 0:

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich import progress as rich_progress
 from rich.console import Console
 from rich.table import Table
@@ -39,10 +40,10 @@ class Progress:
         self._task = self._bar.add_task(config.preset, total=config.iterations, numbers="compiling")
 
     def __call__(self, row: dict[str, Any]) -> None:
-        numbers = (
-            f"{row['env_steps_per_second']:,.0f} steps/s  return {_number(row['return_before'])} -> "
-            f"{_number(row['return_after'])}"
-        )
+        numbers = f"{row['env_steps_per_second']:,.0f} steps/s"
+        for what in ("return", "success"):
+            if f"{what}_after" in row:
+                numbers += f"  {what} {_number(row[f'{what}_before'])} -> {_number(row[f'{what}_after'])}"
         self._bar.update(self._task, completed=row["iteration"], numbers=numbers)
         now = time.monotonic()
         if self._bar.disable and (now - self._last_line > _LINE_EVERY or row["iteration"] == self._total):
@@ -59,10 +60,12 @@ class Progress:
 
 def print_summary(summary: dict[str, Any], directory: Path) -> None:
     table = Table(title=f"{summary['preset']}, seed {summary['seed']}: held-out tasks")
-    for name in ("return", "mean", "IQM", "95 % interval of the IQM"):
-        table.add_column(name, justify="left" if name == "return" else "right")
-    for name in ("before", "after"):
-        table.add_row(f"{name} adaptation", *_estimate(summary[f"return_{name}"]))
+    for name in ("", "mean", "IQM", "95 % interval of the IQM"):
+        table.add_column(name, justify="right" if name else "left")
+    for what in ("return", "success"):
+        for when in ("before", "after"):
+            if f"{what}_{when}" in summary:
+                table.add_row(f"{what} {when} adaptation", *_estimate(summary[f"{what}_{when}"]))
     console = Console()
     console.print(table)
     console.print(
@@ -74,12 +77,28 @@ def print_summary(summary: dict[str, Any], directory: Path) -> None:
 
 
 def print_curve(curve: dict[str, Any], steps: tuple[int, ...]) -> None:
-    table = Table(title=f"{curve['env']}: return on {len(curve['returns'][0])} held-out tasks")
-    for name in ("adaptation steps", "mean", "IQM", "95 % interval of the IQM"):
-        table.add_column(name, justify="right")
-    for step in steps:
-        point = {name: curve[name][step] for name in ("mean", "iqm", "interval")}
-        table.add_row(str(step), *_estimate(point))
+    """A table of returns, and one of success where the environment names it."""
+    for what, estimates in (("return", curve), ("success", curve.get("success"))):
+        if estimates is None:
+            continue
+        table = Table(title=f"{curve['env']}: {what} on {len(curve['returns'][0])} held-out tasks")
+        for name in ("adaptation steps", "mean", "IQM", "95 % interval of the IQM"):
+            table.add_column(name, justify="right")
+        for step in steps:
+            point = {name: estimates[name][step] for name in ("mean", "iqm", "interval")}
+            table.add_row(str(step), *_estimate(point))
+        Console().print(table)
+    if "task_env" in curve:
+        _print_success_by_env(curve)
+
+
+def _print_success_by_env(curve: dict[str, Any]) -> None:
+    table = Table(title="success after the last step, by environment")
+    table.add_column("environment")
+    table.add_column("mean", justify="right")
+    last = np.array(curve["success"]["values"][-1])
+    for name in dict.fromkeys(curve["task_env"]):
+        table.add_row(name, f"{last[np.array(curve['task_env']) == name].mean():.2f}")
     Console().print(table)
 
 
@@ -94,8 +113,8 @@ def print_tables(tables: dict[str, dict[str, str]]) -> None:
 
 def _estimate(point: dict[str, Any]) -> tuple[str, str, str]:
     low, high = point["interval"]
-    return f"{point['mean']:.1f}", f"{point['iqm']:.1f}", f"{low:.1f} to {high:.1f}"
+    return _number(point["mean"]), _number(point["iqm"]), f"{_number(low)} to {_number(high)}"
 
 
 def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1f}"
+    return "-" if value is None else f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}"

@@ -8,7 +8,7 @@ import numpy as np
 import scipy.stats
 
 from . import rollout
-from .types import Algorithm, Array, Key, MetaEnv, RunState
+from .types import Algorithm, Array, Key, MetaEnv, RunState, Suite
 
 
 class Estimate(NamedTuple):
@@ -17,12 +17,20 @@ class Estimate(NamedTuple):
     mean: float
     iqm: float  # mean of the middle half
     interval: tuple[float, float]  # 95 % bootstrap interval of the iqm
+    mean_interval: tuple[float, float]  # 95 % bootstrap interval of the mean
+
+
+class Curve(NamedTuple):
+    """How N tasks went after 0..K adaptation steps, means over E episodes."""
+
+    returns: Array  # [K + 1, N], undiscounted
+    success: Array  # [K + 1, N], share of episodes that solved the task; 0 where the environment names no success
 
 
 def adaptation_curve(
-    algorithm: Algorithm, env: MetaEnv, state: RunState, key: Key, shape: tuple[int, int], num_steps: int
-) -> Array:
-    """Undiscounted return of each of N tasks after 0..K adaptation steps.
+    algorithm: Algorithm, env: MetaEnv | Suite, state: RunState, key: Key, shape: tuple[int, int], num_steps: int
+) -> Curve:
+    """Return and success on each of N tasks after 0..K adaptation steps.
 
     Every step adapts to the episodes that the point before it was measured on.
 
@@ -33,9 +41,6 @@ def adaptation_curve(
       key: of tasks, episodes and actions.
       shape: (N, E) tasks and episodes of each.
       num_steps: K.
-
-    Returns:
-      `[K + 1, N]`, means over E episodes.
     """
     key_tasks, key = jax.random.split(key)
     tasks = rollout.sample_tasks(env, key_tasks, shape[0])
@@ -46,14 +51,14 @@ def adaptation_curve(
         key_start, key_run = jax.random.split(key)
         start = rollout.start(env, tasks, key_start, shape)
         _, transitions = rollout.collect(env, algorithm.act(state, params), tasks, start, key_run, env.spec.horizon)
-        returns = rollout.first_episode_return(transitions).mean(axis=1)
-        return algorithm.adapt(state, params, transitions), returns
+        outcome = Curve(rollout.first_episode_return(transitions), rollout.first_episode_success(transitions))
+        return algorithm.adapt(state, params, transitions), jax.tree.map(lambda x: x.mean(axis=1), outcome)
 
     return jax.lax.scan(step, params, jax.random.split(key, num_steps + 1))[1]
 
 
 def estimate(values: np.ndarray, num_resamples: int = 2000, seed: int = 0) -> Estimate:
-    """Mean, interquartile mean and its 95 % bootstrap interval (Agarwal et al. 2021, arXiv:2108.13264).
+    """Mean, interquartile mean and their 95 % bootstrap intervals (Agarwal et al. 2021, arXiv:2108.13264).
 
     Args:
       values: `[R, N]` or `[N]`: R runs (strata are tasks, resampled over runs) or one run (resampled over tasks).
@@ -68,5 +73,8 @@ def estimate(values: np.ndarray, num_resamples: int = 2000, seed: int = 0) -> Es
     else:
         chosen = rng.integers(num_runs, size=(num_resamples, num_runs, num_tasks))
         resampled = np.take_along_axis(values[None], chosen, axis=1).reshape(num_resamples, -1)
-    low, high = np.quantile(scipy.stats.trim_mean(resampled, 0.25, axis=1), [0.025, 0.975])
-    return Estimate(float(values.mean()), float(scipy.stats.trim_mean(values.ravel(), 0.25)), (float(low), float(high)))
+    low, high = np.quantile(
+        [scipy.stats.trim_mean(resampled, 0.25, axis=1), resampled.mean(axis=1)], [0.025, 0.975], axis=1
+    )
+    iqm, (interval, mean_interval) = scipy.stats.trim_mean(values.ravel(), 0.25), np.stack([low, high], axis=1).tolist()
+    return Estimate(float(values.mean()), float(iqm), tuple(interval), tuple(mean_interval))

@@ -37,6 +37,8 @@ class EvaluateOptions:
     """Episodes of each task per point; the run's own number where left out."""
     steps: tuple[int, ...] = ()
     """Adaptation steps to show (for example 0 1 2 3); 0 to the run's own number where left out."""
+    horizon: int | None = None
+    """Steps per episode; the run's own number where left out."""
     seed: int | None = None
     """Seed of the tasks; the run's own where left out."""
     checkpoint: str = "latest"

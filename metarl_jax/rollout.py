@@ -1,12 +1,16 @@
-"""Collecting experience: a scan over time, vmapped over environments and tasks. The only place that resets episodes."""
+"""Collecting experience: a scan over time, vmapped over environments and tasks.
 
-from collections.abc import Callable
+The only place that resets episodes, and the only one that knows how a suite shares a batch among its environments.
+"""
+
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from .types import Array, EnvState, Key, MetaEnv, Task, Transition
+from .errors import ConfigError
+from .types import Array, EnvState, Key, MetaEnv, Suite, Task, TimeStep, Transition
 
 
 class ActionSample(NamedTuple):
@@ -25,22 +29,46 @@ class RolloutState(NamedTuple):
     obs: Array  # [N, E, obs_dim]
     time: Array  # [N, E] int, steps since the episode began
     episode_return: Array  # [N, E], undiscounted reward since then
+    solved: Array  # [N, E] bool, success since then
 
 
-def sample_tasks(env: MetaEnv, key: Key, num_tasks: int) -> Task:
-    """N tasks, leaves `[N, ...]`."""
-    return jax.vmap(env.sample_task)(jax.random.split(key, num_tasks))
+def check_num_tasks(env: MetaEnv | Suite, num_tasks: int, name: str) -> None:
+    """ConfigError unless `num_tasks`, a setting called `name`, can be split evenly over the environments of a suite."""
+    count = len(env.envs) if isinstance(env, Suite) else 1
+    if num_tasks % count:
+        below, above = num_tasks // count * count, (num_tasks // count + 1) * count
+        choice = f"{below} or {above}" if below else f"{above}"
+        raise ConfigError(
+            f"{name} {num_tasks} cannot be split evenly over the {count} environments of {env.spec.name!r}: take {choice}."
+        )
 
 
-def start(env: MetaEnv, tasks: Task, key: Key, shape: tuple[int, int]) -> RolloutState:
+def sample_tasks(env: MetaEnv | Suite, key: Key, num_tasks: int) -> Task:
+    """N tasks, leaves `[N, ...]`; of a suite, a tuple of N/M tasks of each environment.
+
+    Of a finite family each task is drawn once before one is drawn again, so that N = M draws are all of its tasks.
+    """
+    if isinstance(env, Suite):
+        share = num_tasks // len(env.envs)
+        keys = jax.random.split(key, len(env.envs))
+        return tuple(sample_tasks(member, k, share) for member, k in zip(env.envs, keys, strict=True))
+    if env.tasks is None:
+        return jax.vmap(env.sample_task)(jax.random.split(key, num_tasks))
+    size = len(jax.tree.leaves(env.tasks)[0])
+    rounds = jax.random.split(key, -(-num_tasks // size))
+    order = jax.vmap(lambda k: jax.random.permutation(k, size))(rounds).ravel()[:num_tasks]
+    return jax.tree.map(lambda x: x[order], env.tasks)
+
+
+def start(env: MetaEnv | Suite, tasks: Task, key: Key, shape: tuple[int, int]) -> RolloutState:
     """Begins E episodes of each of N tasks; `shape` is (N, E)."""
     env_state, timestep = _reset(env, tasks, key, shape)
     zeros = jnp.zeros(shape)
-    return RolloutState(env_state, timestep.obs, zeros.astype(int), zeros)
+    return RolloutState(env_state, timestep.obs, zeros.astype(int), zeros, zeros.astype(bool))
 
 
 def collect(
-    env: MetaEnv,
+    env: MetaEnv | Suite,
     act: Callable[[Array, Key], ActionSample],
     tasks: Task,
     state: RolloutState,
@@ -56,8 +84,9 @@ def collect(
     def step(state: RolloutState, key: Key) -> tuple[RolloutState, Transition]:
         key_act, key_reset = jax.random.split(key)
         sample = act(state.obs, key_act)
-        env_state, timestep = _over_envs(env.step, tasks)(state.env_state, sample.action)
+        env_state, timestep = _step(env, tasks, state.env_state, sample.action)
         time, episode_return = state.time + 1, state.episode_return + timestep.reward
+        solved = state.solved | (timestep.info["success"] > 0) if env.spec.has_success else state.solved
         last = timestep.terminated | (time >= env.spec.horizon)
         transition = Transition(
             obs_tm1=state.obs,
@@ -70,13 +99,15 @@ def collect(
             obs_t=timestep.obs,
             time_tm1=state.time,
             return_t=episode_return,
+            success_t=solved,
         )
-        ahead = RolloutState(env_state, timestep.obs, time, episode_return)
+        ahead = RolloutState(env_state, timestep.obs, time, episode_return, solved)
 
         def reset_finished(ahead: RolloutState) -> RolloutState:
-            fresh_state, fresh_step = _reset(env, tasks, key_reset, time.shape)
-            fresh = RolloutState(fresh_state, fresh_step.obs, jnp.zeros_like(time), jnp.zeros_like(episode_return))
-            return jax.tree.map(lambda f, a: jnp.where(_expand(last, a), f, a), fresh, ahead)
+            fresh = start(env, tasks, key_reset, time.shape)
+            env_state = _choose(env, last, fresh.env_state, ahead.env_state)
+            rest = _where(last, fresh._replace(env_state=()), ahead._replace(env_state=()))
+            return rest._replace(env_state=env_state)
 
         # One predicate for the whole batch: resets cost nothing on the steps that end no episode.
         return jax.lax.cond(last.any(), reset_finished, lambda ahead: ahead, ahead), transition
@@ -87,18 +118,57 @@ def collect(
 
 def first_episode_return(transitions: Transition) -> Array:
     """Undiscounted return of the first episode of each rollout that began with one, `[N, E]`; later ones are ignored."""
-    ended_before = jnp.cumsum(transitions.last_t, axis=-1) - transitions.last_t > 0
-    return jnp.sum(jnp.where(ended_before, 0.0, transitions.reward_t), axis=-1)
+    return jnp.sum(jnp.where(_in_first_episode(transitions), transitions.reward_t, 0.0), axis=-1)
 
 
-def _reset(env: MetaEnv, tasks: Task, key: Key, shape: tuple[int, int]):
+def first_episode_success(transitions: Transition) -> Array:
+    """Whether the first episode of each rollout that began with one solved its task at any step, `[N, E]` bool."""
+    return jnp.any(_in_first_episode(transitions) & transitions.success_t, axis=-1)
+
+
+def by_env(env: MetaEnv | Suite, values: Array) -> dict[str, Array]:
+    """`values` `[N, ...]` of the environments of a suite, by name, `[N/M, ...]` each; {} where there is but one."""
+    if not isinstance(env, Suite):
+        return {}
+    parts = jnp.split(values, len(env.envs))
+    return {member.spec.name: part for member, part in zip(env.envs, parts, strict=True)}
+
+
+def _in_first_episode(transitions: Transition) -> Array:
+    return jnp.cumsum(transitions.last_t, axis=-1) - transitions.last_t == 0
+
+
+def _reset(env: MetaEnv | Suite, tasks: Task, key: Key, shape: tuple[int, int]) -> tuple[EnvState, TimeStep]:
+    """Begins `[N, E]` episodes."""
+    if isinstance(env, Suite):
+        keys, share = jax.random.split(key, len(env.envs)), (shape[0] // len(env.envs), shape[1])
+        return _join(_reset(*each, share) for each in zip(env.envs, tasks, keys, strict=True))
     return jax.vmap(jax.vmap(env.reset, in_axes=(0, None)))(jax.random.split(key, shape), tasks)
 
 
-def _over_envs(step: Callable, tasks: Task) -> Callable:
-    """`step(state, action, task)` over `[N, E]` states and actions; the E environments of a task share it."""
-    return lambda states, actions: jax.vmap(jax.vmap(step, in_axes=(0, 0, None)))(states, actions, tasks)
+def _step(env: MetaEnv | Suite, tasks: Task, states: EnvState, actions: Array) -> tuple[EnvState, TimeStep]:
+    """Steps `[N, E]` environments; the E environments of a task share it."""
+    if isinstance(env, Suite):
+        parts = jnp.split(actions, len(env.envs))
+        return _join(_step(*each) for each in zip(env.envs, tasks, states, parts, strict=True))
+    return jax.vmap(jax.vmap(env.step, in_axes=(0, 0, None)))(states, actions, tasks)
 
 
-def _expand(flag: Array, like: Array) -> Array:
-    return flag.reshape(flag.shape + (1,) * (like.ndim - flag.ndim))
+def _join(parts: Iterable[tuple[EnvState, TimeStep]]) -> tuple[EnvState, TimeStep]:
+    states, timesteps = zip(*parts, strict=True)
+    return states, jax.tree.map(lambda *x: jnp.concatenate(x), *timesteps)
+
+
+def _choose(env: MetaEnv | Suite, flag: Array, states: EnvState, others: EnvState) -> EnvState:
+    """`states` where `flag` `[N, E]`, else `others`."""
+    if isinstance(env, Suite):
+        parts = jnp.split(flag, len(env.envs))
+        return tuple(_choose(*each) for each in zip(env.envs, parts, states, others, strict=True))
+    return _where(flag, states, others)
+
+
+def _where(flag: Array, tree, other):
+    """`jnp.where` on trees with the leading axes of `flag`."""
+    return jax.tree.map(
+        lambda x, y: jnp.where(flag.reshape(flag.shape + (1,) * (x.ndim - flag.ndim)), x, y), tree, other
+    )

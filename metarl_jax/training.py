@@ -14,12 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from . import evaluation, plots
-from .algorithms import make_algorithm
 from .checkpoint import Checkpoints
 from .config import ExperimentConfig
 from .errors import ConfigError
 from .runlog import RunLog, read_metrics, readable_errors, write_atomically
-from .types import Algorithm, Array, Key, MetaEnv, RunState
+from .types import Algorithm, Array, Key, MetaEnv, RunState, Suite
 
 MAX_ROLLBACKS = 3
 
@@ -49,8 +48,8 @@ def evaluation_key(seed: int) -> Key:
 def make_window(algorithm: Algorithm, key: Key, size: int) -> Callable:
     """A jitted function: state, count <= size -> state, metrics `[size]` of which the first `count` are filled.
 
-    `finite` is among the metrics: whether parameters, losses and gradients all were (a return is not where no episode has
-    ended yet). The count is an argument, not a shape, so that
+    `finite` is among the metrics: whether parameters, losses and gradients all were (returns and successes are not where no
+    episode has ended yet). The count is an argument, not a shape, so that
     one compiled program serves every window and a resumed run repeats an uninterrupted one bit for bit.
     """
 
@@ -58,7 +57,7 @@ def make_window(algorithm: Algorithm, key: Key, size: int) -> Callable:
         def body(i: Array, carry):
             state, logs = carry
             state, metrics = algorithm.iterate(state, jax.random.fold_in(key, state.step))
-            watched = {name: m for name, m in metrics.items() if not name.startswith("return_")}
+            watched = {name: m for name, m in metrics.items() if not name.startswith(("return_", "success_"))}
             finite = [jnp.isfinite(x).all() for x in jax.tree.leaves((state.params, watched))]
             metrics = metrics | {"finite": jnp.stack(finite).all()}
             return state, jax.tree.map(lambda log, m: log.at[i].set(m), logs, metrics)
@@ -90,13 +89,17 @@ class Stop:
 
 
 def train(
-    config: ExperimentConfig, env: MetaEnv, eval_env: MetaEnv, log: RunLog, progress: Callable[[dict], None]
+    config: ExperimentConfig,
+    algorithm: Algorithm,
+    eval_env: MetaEnv | Suite,
+    log: RunLog,
+    progress: Callable[[dict], None],
 ) -> dict[str, Any]:
     """Runs, or goes on with, the run in `log.directory`.
 
     Args:
       config: of the run.
-      env: to train on.
+      algorithm: made of it.
       eval_env: to draw held-out tasks from.
       log: the run's directory.
       progress: called after every window with its last row of metrics.
@@ -109,7 +112,6 @@ def train(
       TrainingError: loss, gradients or parameters were not finite once more after the last permitted roll-back.
       ConfigError: the run directory cannot be written.
     """
-    algorithm = make_algorithm(config.algorithm, env, config.policy, config.iterations)
     state = jax.jit(algorithm.init)(base_key(config.seed))
     with readable_errors(log.directory):
         checkpoints = Checkpoints(log.directory / "checkpoints", config.keep_checkpoints)
@@ -207,7 +209,12 @@ def _rows(algorithm: Algorithm, logs, step: int, count: int, seconds: float, ela
 
 
 def evaluate(
-    config: ExperimentConfig, algorithm: Algorithm, eval_env: MetaEnv, state: RunState, directory: Path, name: str
+    config: ExperimentConfig,
+    algorithm: Algorithm,
+    eval_env: MetaEnv | Suite,
+    state: RunState,
+    directory: Path,
+    name: str,
 ) -> dict[str, Any]:
     """Adaptation curve on held-out tasks, as `config.evaluation` says: written to eval/NAME.json, drawn, and returned."""
     settings = config.evaluation
@@ -216,32 +223,41 @@ def evaluate(
             algorithm, eval_env, state, key, (settings.tasks, settings.episodes), settings.steps
         )
     )
-    returns = np.asarray(curve_of(state, evaluation_key(config.seed)))
-    estimates = [evaluation.estimate(row) for row in returns]
+    returns, success = (np.asarray(x) for x in curve_of(state, evaluation_key(config.seed)))
     curve = {
         "env": config.env,
         "iteration": int(state.step),
         "episodes": settings.episodes,
+        "horizon": eval_env.spec.horizon,
         "steps": list(range(settings.steps + 1)),
-        "mean": [e.mean for e in estimates],
-        "iqm": [e.iqm for e in estimates],
-        "interval": [list(e.interval) for e in estimates],
+        **_estimates(returns),
         "returns": returns.tolist(),
     }
+    if eval_env.spec.has_success:
+        curve["success"] = _estimates(success) | {"values": success.tolist()}
+    if isinstance(eval_env, Suite):
+        curve["task_env"] = np.repeat(
+            [e.spec.name for e in eval_env.envs], settings.tasks // len(eval_env.envs)
+        ).tolist()
     write_atomically(directory / "eval" / f"{name}.json", json.dumps(curve, indent=2))
     title = f"{config.env}: {settings.tasks} held-out tasks"
     plots.adaptation_curve({config.preset: curve}, directory / "plots" / "adaptation.png", title)
     return curve
 
 
+def _estimates(values: np.ndarray) -> dict[str, list]:
+    """Mean, IQM and intervals of each row of `[K + 1, N]`."""
+    estimates = [evaluation.estimate(row)._asdict() for row in values]
+    return {name: [e[name] for e in estimates] for name in evaluation.Estimate._fields}
+
+
 def _finish(
-    config: ExperimentConfig, algorithm: Algorithm, eval_env: MetaEnv, state: RunState, log: RunLog
+    config: ExperimentConfig, algorithm: Algorithm, eval_env: MetaEnv | Suite, state: RunState, log: RunLog
 ) -> dict[str, Any]:
     """Evaluates, draws, and sums the run up."""
     curve = evaluate(config, algorithm, eval_env, state, log.directory, f"iteration-{int(state.step)}")
     rows = read_metrics(log.directory)
     plots.learning_curves({config.preset: rows}, log.directory / "plots" / "learning.png")
-    points = [{"mean": curve["mean"][i], "iqm": curve["iqm"][i], "interval": curve["interval"][i]} for i in (0, -1)]
     summary = {
         "preset": config.preset,
         "seed": config.seed,
@@ -249,8 +265,10 @@ def _finish(
         "env_steps": rows[-1]["env_steps"],
         "env_steps_per_second": rows[-1]["env_steps"] / rows[-1]["seconds"],
         "seconds": rows[-1]["seconds"],
-        "return_before": points[0],
-        "return_after": points[1],
     }
+    for what, estimates in (("return", curve), ("success", curve.get("success"))):
+        for when, point in (("before", 0), ("after", -1)):
+            if estimates:
+                summary[f"{what}_{when}"] = {name: estimates[name][point] for name in evaluation.Estimate._fields}
     write_atomically(log.directory / "summary.json", json.dumps(summary, indent=2))
     return summary

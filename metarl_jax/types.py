@@ -27,6 +27,7 @@ class EnvSpec(NamedTuple):
     horizon: int  # steps after which an episode is cut off; a time limit truncates, it does not terminate
     action_low: tuple[float, ...]  # [action_dim]; may be -inf
     action_high: tuple[float, ...]  # [action_dim]; may be +inf
+    has_success: bool = False  # whether `TimeStep.info["success"]` says that a step solved the task
 
 
 class TimeStep(NamedTuple):
@@ -45,6 +46,7 @@ class MetaEnv(Protocol):
     """
 
     spec: EnvSpec
+    tasks: Task | None  # all tasks, leaves `[M, ...]`, where the family is finite; else None
 
     def sample_task(self, key: Key) -> Task:
         """Draws one task of the family."""
@@ -54,6 +56,17 @@ class MetaEnv(Protocol):
 
     def step(self, state: EnvState, action: Array, task: Task) -> tuple[EnvState, TimeStep]:
         """Applies `action` (shape `[action_dim]`, within the bounds of the spec)."""
+
+
+class Suite(NamedTuple):
+    """Several environments behind one policy: equal sizes of observations and actions, equal horizons.
+
+    A batch of N tasks is split evenly over them, in their order: N/M rows for each of M environments, so that shapes are
+    static and each simulator steps its own worlds. Tasks and environment states of a suite are tuples over its members.
+    """
+
+    spec: EnvSpec
+    envs: tuple[MetaEnv, ...]
 
 
 class Transition(NamedTuple):
@@ -69,6 +82,7 @@ class Transition(NamedTuple):
     obs_t: Array  # [obs_dim]; where last_t, the final observation of the episode, not the first of the next
     time_tm1: Array  # [] int: steps since the episode began
     return_t: Array  # []: undiscounted reward of the episode up to and including reward_t
+    success_t: Array  # [] bool: a step of the episode up to and including this one solved the task
 
 
 class RunState(NamedTuple):

@@ -60,6 +60,8 @@ class PointEnv:
     An action outside the bounds gives a reward of nan: no rollout may do that.
     """
 
+    tasks = None
+
     def __init__(self, horizon=8, reach=0.0, limit=0.3, name="point-test"):
         self.reach, self.limit = reach, limit
         self.spec = EnvSpec(name, 2, 2, horizon, (-limit, -limit), (limit, limit))

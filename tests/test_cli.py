@@ -87,7 +87,7 @@ def test_train_on_mujoco(metarl, tmp_path):
     assert config.algorithm.num_tasks == 2 and config.evaluation.episodes == 2
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary["env_steps"] == 2 * 2 * 2 * 5 * 2
-    assert set(summary["return_after"]) == {"mean", "iqm", "interval"}
+    assert set(summary["return_after"]) == {"mean", "iqm", "interval", "mean_interval"}
 
 
 def test_default_run_directories_differ(metarl, tmp_path):

@@ -64,6 +64,7 @@ class Counting:
     """Reward is the action plus the task, for three steps."""
 
     spec = EnvSpec("counting", 1, 1, 3, (-np.inf,), (np.inf,))
+    tasks = None
 
     def sample_task(self, key):
         return jax.random.uniform(key)
@@ -101,7 +102,7 @@ def test_adaptation_curve(num_steps):
     curve = evaluation.adaptation_curve(
         counting_algorithm(), Counting(), State(jnp.array(5.0)), jax.random.key(0), (6, 2), num_steps
     )
-    curve = np.asarray(curve)
+    curve = np.asarray(curve.returns)
     assert curve.shape == (num_steps + 1, 6)
     task = curve[0] / 3.0 - 5.0
     assert np.all((task > 0.0) & (task < 1.0)) and len(np.unique(task)) == 6

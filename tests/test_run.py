@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metarl_jax import normalize, runlog, training
+from metarl_jax import algorithms, normalize, runlog, training
 from metarl_jax.checkpoint import Checkpoints
 from metarl_jax.config import EvaluationConfig, ExperimentConfig, from_json
 from metarl_jax.distributions import Gaussian
@@ -55,7 +55,8 @@ def train(make_point):
     def go(directory, config, progress=lambda row: None, resume=False):
         env = make_point()
         with RunLog.resume(directory) if resume else RunLog.create(directory, config) as log:
-            return training.train(config, env, env, log, progress)
+            algorithm = algorithms.make_algorithm(config.algorithm, env, config.policy, config.iterations)
+            return training.train(config, algorithm, env, log, progress)
 
     return go
 
@@ -67,7 +68,7 @@ def interrupt_at(iteration, number=signal.SIGTERM):
 
 def saved(directory, config, make_point, which="latest"):
     """The state in the run's checkpoint."""
-    algorithm = training.make_algorithm(config.algorithm, make_point(), config.policy, config.iterations)
+    algorithm = algorithms.make_algorithm(config.algorithm, make_point(), config.policy, config.iterations)
     checkpoints = Checkpoints(directory / "checkpoints", config.keep_checkpoints)
     state = checkpoints.restore(jax.eval_shape(algorithm.init, base_key(config.seed)), which)
     checkpoints.close()
@@ -142,7 +143,7 @@ def test_run_directory(tmp_path, configure, train):
     curve = json.loads(eval_path.read_text())
     assert np.shape(curve["returns"]) == (2, 3)
     for name, point in (("return_before", 0), ("return_after", -1)):
-        assert set(summary[name]) == {"mean", "iqm", "interval"}
+        assert set(summary[name]) == {"mean", "iqm", "interval", "mean_interval"}
         np.testing.assert_allclose(summary[name]["mean"], np.mean(curve["returns"][point]), rtol=1e-6)
         low, high = summary[name]["interval"]
         assert low <= summary[name]["iqm"] <= high
@@ -185,7 +186,7 @@ def scripted(score=lambda step: 0.0, bad=lambda step, lr_scale: False):
 @pytest.fixture
 def script(monkeypatch):
     """Makes training use a scripted algorithm."""
-    return lambda **course: monkeypatch.setattr(training, "make_algorithm", lambda *_: scripted(**course))
+    return lambda **course: monkeypatch.setattr(algorithms, "make_algorithm", lambda *_: scripted(**course))
 
 
 def test_roll_back_halves_the_outer_rate_and_goes_on(tmp_path, configure, train, make_point, script, capfd):
@@ -368,7 +369,7 @@ def test_full_disk(tmp_path, configure, make_point, script):
     with pytest.raises(ConfigError, match="No space left on device"), RunLog.create(directory, config) as log:
         log._metrics.close()
         log._metrics = open("/dev/full", "w")  # noqa: SIM115 -- the log closes it
-        training.train(config, make_point(), make_point(), log, lambda row: None)
+        training.train(config, scripted(), make_point(), log, lambda row: None)
     assert int(saved(directory, config, make_point).step) == 0
 
 
@@ -402,7 +403,7 @@ def test_window_counts(make_point):
 @pytest.mark.parametrize("algorithm", ["maml-ppo", "ppo"])
 def test_training_compiles_one_window(configure, make_point, algorithm):
     config = configure(algorithm)
-    made = training.make_algorithm(config.algorithm, make_point(), config.policy, config.iterations)
+    made = algorithms.make_algorithm(config.algorithm, make_point(), config.policy, config.iterations)
     window = training.make_window(made, base_key(0), 1)
     state = jax.jit(made.init)(base_key(0))
     for _ in range(3):

@@ -9,7 +9,7 @@ import mujoco
 
 from ...types import Array, EnvSpec, Key, Task, TimeStep
 from ..physics import ModelParams, PhysicsState, make_physics
-from ..task_sets import task_sampler
+from ..task_sets import fixed_tasks, pick_from
 from .bodies import Body
 
 
@@ -50,7 +50,8 @@ class LocomotionEnv:
         self._family = family
         self.physics = make_physics(model, family.body.substeps, physics, family.fields)
         self._dt = model.opt.timestep * family.body.substeps
-        self._sample_task = task_sampler(family.sample_task, family.num_tasks, split)
+        self.tasks = fixed_tasks(family.sample_task, family.num_tasks, split)
+        self._sample_task = family.sample_task if self.tasks is None else pick_from(self.tasks)
         obs = jax.eval_shape(lambda key: self._observe(self.physics.reset(*self._initial(key), {})), jax.random.key(0))
         self.spec = EnvSpec(
             name=name,

@@ -1,32 +1,87 @@
 """Meta-World's tasks (arXiv:1910.10897, arXiv:2505.11289) as pure functions.
 
 Scenes and constants come from the installed `metaworld` package (MIT, Farama Foundation); rewards are its second design
-(v2), written anew. A family has three forms: goal hidden and fresh task vectors; `/ml1`, goal hidden and the package's
-50 training or 50 test vectors; `/mt1`, goal shown and the training vectors.
+(v2), written anew. A name is `metaworld/WHAT/option/...`:
+
+- WHAT is a suite ("ML10": goal hidden; "MT10": goal shown; both with the package's task vectors), or one or several
+  families joined by "+" ("reach-v3+push-v3": goal hidden, fresh task vectors).
+- "ml1", "mt1": the package's vectors for families, goal hidden (50 for training, 50 for test) or shown (50 for both).
+- "fresh": the training tasks are fresh vectors, drawn from the space that the package's come from; test tasks stay.
+- "seed=3": the package's vectors of that seed; 0 where left out.
+- "one-hot": observations end with which member of the suite this is.
 """
 
-import jax
+from typing import NamedTuple
+
 import jax.numpy as jnp
 
-from ...types import Key
+from ...errors import ConfigError, lookup
+from ...types import MetaEnv, Suite
+from ..task_sets import pick_from
 from .env import HORIZON, MetaWorldEnv
-from .suites import family_vectors, sample_vector
+from .suites import SUITES, Split, draw_vectors, sample_vector, suite_vectors
 from .tasks import FAMILIES
 
 __all__ = ["FAMILIES", "MetaWorldEnv", "make"]
 
-_SEED = 0  # of the package's benchmark
+
+class Options(NamedTuple):
+    """The parts of a name after the first."""
+
+    form: str | None = None  # "ml1" or "mt1"
+    fresh: bool = False
+    seed: int = 0
+    one_hot: bool = False
 
 
-def make(name: str, physics: str, horizon: int | None, split: str) -> MetaWorldEnv:
-    _, family_name, form = f"{name}/".split("/")[:3]
-    family = FAMILIES[family_name]
-    if form == "":
-        sample_task = sample_vector(family)
+def make(name: str, physics: str, horizon: int | None, split: Split) -> MetaEnv | Suite:
+    _, what, *parts = name.split("/")
+    options = _parse(name, parts)
+    fresh = options.fresh and split == "train"
+    if what in SUITES:
+        if options.form is not None:
+            raise ConfigError(f"{name!r}: {options.form!r} is an option of single tasks, not of suites.")
+        splits = SUITES[what]
+        names = splits.get(split, splits["train"])
+        show_goal, fixed = what.startswith("MT"), not fresh
+        vectors = suite_vectors(what, options.seed, split if split in splits else "train") if fixed else {}
     else:
-        vectors = jnp.asarray(family_vectors(family_name, _SEED, split if form == "ml1" else "train"), float)
+        names = tuple(dict.fromkeys(what.split("+")))
+        for family in names:
+            lookup(family, dict.fromkeys((*FAMILIES, *SUITES)), "Meta-World task or suite")
+        show_goal, fixed = options.form == "mt1", options.form is not None and not fresh
+        vectors = draw_vectors(names, options.seed + (options.form == "ml1" and split == "test")) if fixed else {}
 
-        def sample_task(key: Key) -> jax.Array:
-            return jax.random.choice(key, vectors)
+    def member(index: int, family_name: str) -> MetaWorldEnv:
+        family = FAMILIES[family_name]
+        tasks = jnp.asarray(vectors[family_name], float) if fixed else None
+        return MetaWorldEnv(
+            name=name if len(names) == 1 else family_name,
+            family=family,
+            tasks=tasks,
+            sample_task=sample_vector(family) if tasks is None else pick_from(tasks),
+            physics=physics,
+            horizon=horizon or HORIZON,
+            show_goal=show_goal,
+            label=jnp.eye(len(names))[index] if options.one_hot else jnp.zeros(0),
+        )
 
-    return MetaWorldEnv(name, family, sample_task, physics, horizon or HORIZON, show_goal=form == "mt1")
+    members = tuple(member(index, family_name) for index, family_name in enumerate(names))
+    return members[0] if len(members) == 1 else Suite(members[0].spec._replace(name=name), members)
+
+
+def _parse(name: str, parts: list[str]) -> Options:
+    options = Options()
+    for part in parts:
+        if part.startswith("seed=") and part[5:].isdecimal():
+            options = options._replace(seed=int(part[5:]))
+            continue
+        known = {
+            "ml1": {"form": "ml1"},
+            "mt1": {"form": "mt1"},
+            "fresh": {"fresh": True},
+            "one-hot": {"one_hot": True},
+            "seed=0": {},
+        }
+        options = options._replace(**lookup(part, known, f"option of {name!r}"))
+    return options

@@ -34,11 +34,21 @@ class MetaWorldEnv:
     """
 
     def __init__(
-        self, name: str, family: Family, sample_task: Callable[[Key], Task], physics: str, horizon: int, show_goal: bool
+        self,
+        name: str,
+        family: Family,
+        tasks: Task | None,
+        sample_task: Callable[[Key], Task],
+        physics: str,
+        horizon: int,
+        show_goal: bool,
+        label: Array,  # [any size], appended to observations
     ):
         scene_args = (family.scene, family.fixture, tuple(family.sensors.items()))
         self._family = family
+        self.tasks = tasks
         self._sample_task = sample_task
+        self._label = label
         self._show_goal = show_goal
         self.scene = scenes.load(*scene_args)
         middle = (np.array(family.low) + np.array(family.high)) / 2
@@ -55,7 +65,13 @@ class MetaWorldEnv:
             family.goal_low if show_goal else hidden, family.goal_high if show_goal else hidden
         )
         self.spec = EnvSpec(
-            name=name, obs_dim=39, action_dim=4, horizon=horizon, action_low=(-1.0,) * 4, action_high=(1.0,) * 4
+            name=name,
+            obs_dim=39 + label.size,
+            action_dim=4,
+            horizon=horizon,
+            action_low=(-1.0,) * 4,
+            action_high=(1.0,) * 4,
+            has_success=True,
         )
 
     def sample_task(self, key: Key) -> Task:
@@ -75,7 +91,7 @@ class MetaWorldEnv:
         physics = physics._replace(qpos=placed.qpos)
         state = State(physics, seen, memory, settled if self._family.settles_per_task else None)
         obs = self._observation(seen, seen, self._family.goal(readings, memory))
-        return state, TimeStep(obs, jnp.zeros(()), jnp.array(False), _info(None))
+        return state, self._timestep(obs, None)
 
     def step(self, state: State, action: Array, task: Task) -> tuple[State, TimeStep]:
         hand = arm.move_hand(
@@ -90,8 +106,7 @@ class MetaWorldEnv:
         obs = jnp.clip(self._observation(seen, state.seen, goal), *self._bounds)
         settled = self._settled if state.settled is None else state.settled
         verdict = self._family.reward(Moment(obs, action, readings, state.memory, goal, settled))
-        timestep = TimeStep(obs, verdict.reward, jnp.array(False), _info(verdict))
-        return state._replace(physics=physics, seen=seen), timestep
+        return state._replace(physics=physics, seen=seen), self._timestep(obs, verdict)
 
     def _settle(self, task: Task) -> Settled:
         """The settled scene. Where the fixture matters to it, C MuJoCo computes it on the host, for all backends alike."""
@@ -103,7 +118,10 @@ class MetaWorldEnv:
     def _observation(self, seen: Array, seen_before: Array, goal: Array) -> Array:
         return jnp.concatenate([seen, seen_before, goal if self._show_goal else jnp.zeros(3)])
 
-
-def _info(verdict: Verdict | None) -> dict[str, Array]:
-    names = Verdict._fields[1:]
-    return {name: jnp.zeros(()) if verdict is None else jnp.asarray(getattr(verdict, name), float) for name in names}
+    def _timestep(self, obs: Array, verdict: Verdict | None) -> TimeStep:
+        """After a step, or after a reset, where there is no verdict."""
+        names = Verdict._fields[1:]
+        verdict = Verdict(*[0.0] * len(Verdict._fields)) if verdict is None else verdict
+        info = {name: jnp.asarray(getattr(verdict, name), float) for name in names}
+        reward = jnp.asarray(verdict.reward, float)
+        return TimeStep(jnp.concatenate([obs, self._label]), reward, jnp.array(False), info)

@@ -10,7 +10,7 @@ from .. import rollout
 from ..errors import ConfigError
 from ..optim import OptimizerConfig, init_run_state, make_optimizer
 from ..policies import PolicyConfig, make_act, make_policy
-from ..types import Algorithm, Array, Key, MetaEnv, Metrics, Params, RunState
+from ..types import Algorithm, Array, Key, MetaEnv, Metrics, Params, RunState, Suite
 from .diagnostics import action_metrics, trial_metrics
 from .inner_loop import InnerLoop, InnerLoopConfig
 from .ppo_update import Batch, PpoUpdateConfig, Weights, policy_loss, run_epochs
@@ -45,8 +45,9 @@ class MamlPpoConfig:
         self.update.check_divides(self.num_tasks, "tasks (num_tasks)")
 
 
-def make(config: MamlPpoConfig, env: MetaEnv, policy_config: PolicyConfig, iterations: int) -> Algorithm:
+def make(config: MamlPpoConfig, env: MetaEnv | Suite, policy_config: PolicyConfig, iterations: int) -> Algorithm:
     """Builds the algorithm for a run of `iterations`."""
+    rollout.check_num_tasks(env, config.num_tasks, "algorithm.num_tasks")
     policy = make_policy(policy_config, env.spec)
     inner = InnerLoop(config.inner, env, policy, config.first_order)
     optimizer = make_optimizer(config.optimizer, iterations * config.update.epochs * config.update.minibatches)
@@ -66,7 +67,7 @@ def make(config: MamlPpoConfig, env: MetaEnv, policy_config: PolicyConfig, itera
 
         state, metrics = run_epochs(config.update, loss, optimizer, state, key_update, config.num_tasks, iterations)
         state = state._replace(step=state.step + 1, obs_stats=policy.observe(state.obs_stats, trial.rounds))
-        return state, metrics | trial_metrics(trial) | action_metrics(policy, trial.rounds[-1])
+        return state, metrics | trial_metrics(env, trial) | action_metrics(policy, trial.rounds[-1])
 
     return Algorithm(
         init=init,

@@ -11,8 +11,8 @@ from ..errors import ConfigError
 from ..networks import Network, NetworkConfig, make_network
 from ..optim import OptimizerConfig, init_run_state, make_optimizer
 from ..policies import PolicyConfig, make_act, make_policy
-from ..types import Algorithm, Array, Key, MetaEnv, Metrics, Params, RunState, Task, Transition
-from .diagnostics import action_metrics
+from ..types import Algorithm, Array, Key, MetaEnv, Metrics, Params, RunState, Suite, Task, Transition
+from .diagnostics import action_metrics, outcome_metrics
 from .ppo_update import Batch, PpoUpdateConfig, Weights, policy_loss, run_epochs
 
 
@@ -74,11 +74,13 @@ class Standing(NamedTuple):
 
     tasks: Task
     rollout: rollout.RolloutState
-    last_return: Array  # []: mean over the episodes that ended in the latest iteration where any did; nan before
+    latest_return: Array  # [N, E] of the latest whole episode of every environment; nan before its first
+    latest_success: Array  # [N, E] likewise
 
 
-def make(config: PpoConfig, env: MetaEnv, policy_config: PolicyConfig, iterations: int) -> Algorithm:
+def make(config: PpoConfig, env: MetaEnv | Suite, policy_config: PolicyConfig, iterations: int) -> Algorithm:
     """Builds the algorithm for a run of `iterations`."""
+    rollout.check_num_tasks(env, config.num_tasks, "algorithm.num_tasks")
     policy = make_policy(policy_config, env.spec)
     critic = make_network(config.critic, 1, out_scale=1.0)
     optimizer = make_optimizer(config.optimizer, iterations * config.update.epochs * config.update.minibatches)
@@ -87,31 +89,32 @@ def make(config: PpoConfig, env: MetaEnv, policy_config: PolicyConfig, iteration
         key_policy, key_critic, key_tasks, key_start = jax.random.split(key, 4)
         params = {"policy": policy.init(key_policy), "critic": critic.init(key_critic, env.spec.obs_dim)}
         tasks = rollout.sample_tasks(env, key_tasks, config.num_tasks)
-        started = rollout.start(env, tasks, key_start, (config.num_tasks, config.envs_per_task))
+        shape = (config.num_tasks, config.envs_per_task)
+        started = rollout.start(env, tasks, key_start, shape)
         state = init_run_state(params, optimizer, env.spec.obs_dim, config.update.kl_coef)
-        return state._replace(rollout=Standing(tasks, started, jnp.full((), jnp.nan, float)))
+        return state._replace(rollout=Standing(tasks, started, *[jnp.full(shape, jnp.nan, float)] * 2))
 
     def iterate(state: RunState, key: Key) -> tuple[RunState, Metrics]:
         key_run, key_update = jax.random.split(key)
-        tasks, standing, last_return = state.rollout
+        standing = state.rollout
         act = make_act(policy, state.obs_stats, state.params["policy"], None)
-        standing, transitions = rollout.collect(env, act, tasks, standing, key_run, config.unroll)
+        running, transitions = rollout.collect(env, act, standing.tasks, standing.rollout, key_run, config.unroll)
         batch, values = prepare(config, critic, state, transitions)
 
         def loss(params: Params, rows: Array, weights: Weights) -> tuple[Array, Metrics]:
             return ppo_loss(params, jax.tree.map(lambda x: x[rows], (batch, values)), weights)
 
         state, metrics = run_epochs(config.update, loss, optimizer, state, key_update, config.batch_size, iterations)
-        ended = transitions.last_t.sum()
-        mean_return = jnp.sum(transitions.return_t * transitions.last_t) / jnp.maximum(ended, 1)
-        last_return = jnp.where(ended > 0, mean_return, last_return)
-        state = state._replace(
-            step=state.step + 1,
-            obs_stats=policy.observe(state.obs_stats, [transitions]),
-            rollout=Standing(tasks, standing, last_return),
+        standing = Standing(
+            standing.tasks,
+            running,
+            latest_at_end(transitions, transitions.return_t, standing.latest_return),
+            latest_at_end(transitions, transitions.success_t, standing.latest_success),
         )
-        # Nothing adapts at test time, so the return before and after is one number.
-        metrics |= {"return_before": last_return, "return_after": last_return}
+        obs_stats = policy.observe(state.obs_stats, [transitions])
+        state = state._replace(step=state.step + 1, obs_stats=obs_stats, rollout=standing)
+        for when in ("before", "after"):  # nothing adapts at test time: one number
+            metrics |= outcome_metrics(env, when, standing.latest_return, standing.latest_success)
         return state, metrics | action_metrics(policy, transitions)
 
     def ppo_loss(params: Params, data: tuple[Batch, Values], weights: Weights) -> tuple[Array, Metrics]:
@@ -130,6 +133,13 @@ def make(config: PpoConfig, env: MetaEnv, policy_config: PolicyConfig, iteration
         adapt=lambda state, params, transitions: params,
         env_steps_per_iteration=config.batch_size,
     )
+
+
+def latest_at_end(transitions: Transition, values: Array, before: Array) -> Array:
+    """`values` `[N, E, T]` at the last end of an episode in these transitions, `[N, E]`; `before` where none ended."""
+    ends = transitions.last_t
+    latest = ends.shape[-1] - 1 - jnp.argmax(ends[..., ::-1], axis=-1)
+    return jnp.where(ends.any(axis=-1), jnp.take_along_axis(values, latest[..., None], axis=-1)[..., 0], before)
 
 
 def prepare(config: PpoConfig, critic: Network, state: RunState, transitions: Transition) -> tuple[Batch, Values]:

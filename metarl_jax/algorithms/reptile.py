@@ -11,7 +11,7 @@ from .. import rollout
 from ..errors import ConfigError
 from ..optim import OptimizerConfig, apply_gradients, init_run_state, make_optimizer
 from ..policies import PolicyConfig, make_act, make_policy
-from ..types import Algorithm, Key, MetaEnv, Metrics, RunState
+from ..types import Algorithm, Key, MetaEnv, Metrics, RunState, Suite
 from .diagnostics import action_metrics, trial_metrics
 from .inner_loop import InnerLoop, InnerLoopConfig
 
@@ -38,8 +38,9 @@ class ReptileConfig:
             raise ConfigError("reptile has no gradient for step sizes: set inner.learn_lr to False, or use maml-ppo.")
 
 
-def make(config: ReptileConfig, env: MetaEnv, policy_config: PolicyConfig, iterations: int) -> Algorithm:
+def make(config: ReptileConfig, env: MetaEnv | Suite, policy_config: PolicyConfig, iterations: int) -> Algorithm:
     """Builds the algorithm for a run of `iterations`."""
+    rollout.check_num_tasks(env, config.num_tasks, "algorithm.num_tasks")
     policy = make_policy(policy_config, env.spec)
     inner = InnerLoop(config.inner, env, policy, first_order=True)
     optimizer = make_optimizer(config.optimizer, iterations)
@@ -59,7 +60,7 @@ def make(config: ReptileConfig, env: MetaEnv, policy_config: PolicyConfig, itera
             "outer_grad_norm": optax.tree.norm(grads),
             "entropy": jnp.mean(policy.distribution.entropy(trial.rounds[0].dist_tm1)),
         }
-        return state, metrics | trial_metrics(trial) | action_metrics(policy, trial.rounds[-1])
+        return state, metrics | trial_metrics(env, trial) | action_metrics(policy, trial.rounds[-1])
 
     return Algorithm(
         init=init,
