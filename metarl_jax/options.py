@@ -62,7 +62,7 @@ class BenchOptions:
     """Measure; see benchmarks/."""
 
     name: tyro.conf.Positional[str]
-    """Which benchmark: physics."""
+    """Which benchmark: physics, metaworld or metaworld-memory."""
     json: bool = False
     """Print one JSON object instead of a table."""
 
