@@ -8,11 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ...errors import ConfigError, lookup
 from ...types import Array, EnvSpec, Key, Task, TimeStep
 from ..physics import PhysicsState, make_physics, resolve_backend
 from . import arm, scenes
 from .family import Family, Memory, Moment, Verdict
 from .scenes import Settled
+from .tasks import FAMILIES
 
 HORIZON = 500
 
@@ -30,14 +32,25 @@ class MetaWorldEnv:
     """See `MetaEnv`. A task is a task vector of the family (see family.py).
 
     `info` holds success, near_object, grasp_success, grasp_reward, in_place_reward and obj_to_target, zeros after a reset.
-    Nothing terminates an episode.
+    Nothing terminates an episode. `reward` is the package's `reward_function_version`, "v1" or "v2".
+
+    Raises:
+      ConfigError: no such reward, or a family without it.
     """
 
     def __init__(
-        self, name: str, family: Family, sample_task: Callable[[Key], Task], physics: str, horizon: int, show_goal: bool
+        self,
+        name: str,
+        family: Family,
+        sample_task: Callable[[Key], Task],
+        physics: str,
+        horizon: int,
+        show_goal: bool,
+        reward: str = "v2",
     ):
         scene_args = (family.scene, family.fixture, tuple(family.sensors.items()))
         self._family = family
+        self._reward = _choose_reward(family, reward)
         self._sample_task = sample_task
         self._show_goal = show_goal
         self.scene = scenes.load(*scene_args)
@@ -89,7 +102,7 @@ class MetaWorldEnv:
         # The package clips the observations of steps, not those of resets.
         obs = jnp.clip(self._observation(seen, state.seen, goal), *self._bounds)
         settled = self._settled if state.settled is None else state.settled
-        verdict = self._family.reward(Moment(obs, action, readings, state.memory, goal, settled))
+        verdict = self._reward(Moment(obs, action, readings, state.memory, goal, settled))
         timestep = TimeStep(obs, verdict.reward, jnp.array(False), _info(verdict))
         return state._replace(physics=physics, seen=seen), timestep
 
@@ -102,6 +115,14 @@ class MetaWorldEnv:
 
     def _observation(self, seen: Array, seen_before: Array, goal: Array) -> Array:
         return jnp.concatenate([seen, seen_before, goal if self._show_goal else jnp.zeros(3)])
+
+
+def _choose_reward(family: Family, version: str) -> Callable[[Moment], Verdict]:
+    reward = lookup(version, {"v1": family.reward_v1, "v2": family.reward}, "reward")
+    if reward is None:
+        names = ", ".join(name for name, other in FAMILIES.items() if other.reward_v1 is not None)
+        raise ConfigError(f"reward 'v1' is not there for this family: choose 'v2', or one of {names}.")
+    return reward
 
 
 def _info(verdict: Verdict | None) -> dict[str, Array]:
