@@ -145,6 +145,7 @@ METAWORLD_NAMES = {
         "/ml1, /mt1": "of tasks: the package's 50 training and 50 test vectors of ML1; the same, goal shown, of MT1",
         "/fresh": "unlimited training tasks from the same space; the test tasks stay the package's",
         "/seed=3": "the package's vectors of that seed instead of 0",
+        "/v1": "the package's first reward design (the tasks of MT10 and ML10, and a few more)",
         "/one-hot": "the observation ends with which task of the suite it is",
     },
 }

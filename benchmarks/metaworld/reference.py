@@ -34,9 +34,9 @@ class Episode(NamedTuple):
     info: dict[str, np.ndarray]  # [T] each
 
 
-def make_reference(name: str, vector: np.ndarray, show_goal: bool) -> SawyerXYZEnv:
+def make_reference(name: str, vector: np.ndarray, show_goal: bool, reward: str = "v2") -> SawyerXYZEnv:
     """The package's environment with its task set."""
-    env = ALL_V3_ENVIRONMENTS[name]()
+    env = ALL_V3_ENVIRONMENTS[name](reward_function_version=reward)
     set_vector(env, vector, show_goal)
     return env
 

@@ -1,16 +1,18 @@
 """Meta-World's tasks (arXiv:1910.10897, arXiv:2505.11289) as pure functions.
 
 Scenes and constants come from the installed `metaworld` package (MIT, Farama Foundation); rewards are its second design
-(v2), written anew. A name is `metaworld/WHAT/option/...`:
+(v2) or its first, written anew. A name is `metaworld/WHAT/option/...`:
 
 - WHAT is a suite ("ML10": goal hidden; "MT10": goal shown; both with the package's task vectors), or one or several
   families joined by "+" ("reach-v3+push-v3": goal hidden, fresh task vectors).
 - "ml1", "mt1": the package's vectors for families, goal hidden (50 for training, 50 for test) or shown (50 for both).
 - "fresh": the training tasks are fresh vectors, drawn from the space that the package's come from; test tasks stay.
 - "seed=3": the package's vectors of that seed; 0 where left out.
+- "v1": the package's first reward design, for the families of MT10 and ML10 and a few more.
 - "one-hot": observations end with which member of the suite this is.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -19,6 +21,7 @@ from ...errors import ConfigError, lookup
 from ...types import MetaEnv, Suite
 from ..task_sets import pick_from
 from .env import HORIZON, MetaWorldEnv
+from .family import Moment, Verdict
 from .suites import SUITES, Split, draw_vectors, sample_vector, suite_vectors
 from .tasks import FAMILIES
 
@@ -32,6 +35,7 @@ class Options(NamedTuple):
     fresh: bool = False
     seed: int = 0
     one_hot: bool = False
+    reward: str = "v2"
 
 
 def make(name: str, physics: str, horizon: int | None, split: Split) -> MetaEnv | Suite:
@@ -63,11 +67,20 @@ def make(name: str, physics: str, horizon: int | None, split: Split) -> MetaEnv 
             physics=physics,
             horizon=horizon or HORIZON,
             show_goal=show_goal,
+            reward=_reward(family_name, options.reward),
             label=jnp.eye(len(names))[index] if options.one_hot else jnp.zeros(0),
         )
 
     members = tuple(member(index, family_name) for index, family_name in enumerate(names))
     return members[0] if len(members) == 1 else Suite(members[0].spec._replace(name=name), members)
+
+
+def _reward(family_name: str, version: str) -> Callable[[Moment], Verdict]:
+    reward = {"v1": FAMILIES[family_name].reward_v1, "v2": FAMILIES[family_name].reward}[version]
+    if reward is None:
+        names = ", ".join(name for name, other in FAMILIES.items() if other.reward_v1 is not None)
+        raise ConfigError(f"{family_name!r} has no reward 'v1' here: leave the option out, or take {names}.")
+    return reward
 
 
 def _parse(name: str, parts: list[str]) -> Options:
@@ -81,6 +94,7 @@ def _parse(name: str, parts: list[str]) -> Options:
             "mt1": {"form": "mt1"},
             "fresh": {"fresh": True},
             "one-hot": {"one_hot": True},
+            "v1": {"reward": "v1"},
             "seed=0": {},
         }
         options = options._replace(**lookup(part, known, f"option of {name!r}"))

@@ -43,9 +43,11 @@ class MetaWorldEnv:
         horizon: int,
         show_goal: bool,
         label: Array,  # [any size], appended to observations
+        reward: Callable[[Moment], Verdict],
     ):
         scene_args = (family.scene, family.fixture, tuple(family.sensors.items()))
         self._family = family
+        self._reward = reward
         self.tasks = tasks
         self._sample_task = sample_task
         self._label = label
@@ -105,7 +107,7 @@ class MetaWorldEnv:
         # The package clips the observations of steps, not those of resets.
         obs = jnp.clip(self._observation(seen, state.seen, goal), *self._bounds)
         settled = self._settled if state.settled is None else state.settled
-        verdict = self._family.reward(Moment(obs, action, readings, state.memory, goal, settled))
+        verdict = self._reward(Moment(obs, action, readings, state.memory, goal, settled))
         return state._replace(physics=physics, seen=seen), self._timestep(obs, verdict)
 
     def _settle(self, task: Task) -> Settled:

@@ -83,6 +83,7 @@ class Family(NamedTuple):
     remember: Callable[[Array, Readings, Settled], Memory]  # (task vector, readings at the start, settled scene)
     reward: Callable[[Moment], Verdict]
     goal: Callable[[Readings, Memory], Array] = lambda readings, memory: memory["goal"]
+    reward_v1: Callable[[Moment], Verdict] | None = None  # the package's first design (see rewards_v1.py)
     fixture: str | None = None  # the body that the task vector moves
     fixture_pos: Callable[[Array], Array] = lambda vector: vector[:3]
     hand_start: tuple[float, float, float] = (0.0, 0.6, 0.2)

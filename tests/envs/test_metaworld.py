@@ -13,6 +13,7 @@ from metarl_jax.benchmarks.metaworld import reference
 from metarl_jax.envs import METAWORLD, make
 from metarl_jax.envs.metaworld import FAMILIES, suites
 from metarl_jax.envs.metaworld.env import HORIZON
+from metarl_jax.errors import ConfigError
 
 NUM_STEPS = 150
 
@@ -54,10 +55,15 @@ def test_reset_observations(name):
         np.testing.assert_allclose(obs, theirs.reset()[0], atol=1e-6)
 
 
+def rounded_vector(name):
+    """The same for both in single precision."""
+    return suites.family_vectors(name, seed=0)[7].astype(np.float32).astype(float)
+
+
 @functools.cache
 def expert_episode(name):
     """A task vector, and what the package's expert did on it with noise on its actions."""
-    vector = suites.family_vectors(name, seed=0)[7].astype(np.float32).astype(float)  # the same for both
+    vector = rounded_vector(name)
     theirs = make_pair(name)[1]
     reference.set_vector(theirs, vector, show_goal=True)
     return vector, reference.expert_episode(theirs, name, NUM_STEPS, noise=0.3, start="rounded")
@@ -87,6 +93,40 @@ def test_steps_from_the_package_states_in_single_precision(name):
     assert alike.mean() > 0.4
     worst = {key: error[alike].max() for key, error in errors.items()}
     assert max(worst.values()) < 1e-4, worst
+
+
+@pytest.mark.parametrize("name", [name for name, family in FAMILIES.items() if family.reward_v1 is not None])
+def test_first_reward_design(name, double_precision):
+    vector = rounded_vector(name)
+    theirs = reference.make_reference(name, vector, show_goal=True, reward="v1")
+    episode = reference.expert_episode(theirs, name, NUM_STEPS, noise=0.1, start="rounded")
+    assert np.abs(episode.reward).max() > 1.0  # the expert got as far as what counts most
+    errors = reference.step_errors(make(f"metaworld/{name}/mt1/v1", physics="mujoco"), vector, episode)
+    worst = {key: error.max() for key, error in errors.items()}
+    assert max(worst.values()) < 1e-5, worst
+
+
+@pytest.mark.parametrize("name", ["sweep-v3", "sweep-into-v3"])
+def test_fallen_block_in_the_first_reward_design(name, double_precision):
+    vector, places = rounded_vector(name), [(0.7, 0.7, -0.2), (0.0, 1.2, -0.2), (0.0, 0.2, -0.2)]
+    theirs = reference.make_reference(name, vector, show_goal=True, reward="v1")
+    remaining = iter(places)
+
+    def drop_block(obs):
+        theirs._set_obj_xyz(np.array(next(remaining)))
+        return np.zeros(4, np.float32)
+
+    episode = reference.play(theirs, drop_block, len(places), start="rounded")
+    assert 0.0 in episode.reward
+    errors = reference.step_errors(make(f"metaworld/{name}/mt1/v1", physics="mujoco"), vector, episode)
+    assert max(error.max() for error in errors.values()) < 1e-5, errors
+
+
+def test_families_of_the_first_reward_design():
+    names = {*suites.SUITES["MT10"]["train"], *suites.SUITES["ML10"]["train"], *suites.SUITES["ML10"]["test"]}
+    assert all(FAMILIES[name].reward_v1 is not None for name in names)
+    with pytest.raises(ConfigError, match="'hammer-v3' has no reward 'v1'.*basketball-v3, "):
+        make("metaworld/hammer-v3/mt1/v1")
 
 
 @pytest.mark.parametrize("name", FAMILIES)

@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 
 from ....types import Array
+from .. import rewards_v1
 from ..family import Family, Memory, Moment, Pose, Verdict, place_object
 from ..rewards import Grip, distance, gripper_caging, hamacher_product, tolerance
 from ..scenes import Readings, Settled, body, body_quat, site
@@ -47,6 +48,11 @@ def reward(moment: Moment) -> Verdict:
     )
 
 
+def reward_v1(moment: Moment) -> Verdict:
+    to_goal = distance(moment.obj, moment.goal)
+    return rewards_v1.verdict(rewards_v1.pick_and_place(moment, 0.3, to_goal), to_goal, _TARGET_RADIUS)
+
+
 def stretched_distance(a: Array, b: Array) -> Array:
     """Missing the height counts twice."""
     return jnp.linalg.norm((a - b) * jnp.array([1.0, 1.0, 2.0]))
@@ -66,6 +72,7 @@ BASKETBALL = Family(
     objects=puck.wxyz_objects,
     remember=remember,
     reward=reward,
+    reward_v1=reward_v1,
 )
 
 FAMILIES = {"basketball-v3": BASKETBALL}

@@ -7,9 +7,13 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from ....types import Array
+from .. import rewards_v1
 from ..family import Family, Memory, Moment, Pose, Verdict, place_joint, stay
 from ..rewards import distance, hamacher_product, tolerance
 from ..scenes import Readings, Settled, body, body_quat, site
+
+_TRAVEL = 0.0935  # from the box's site "buttonStart" to its site "hole", m
+_PRESSED_DOWN = 0.024  # m from the goal
 
 
 class Press(NamedTuple):
@@ -53,6 +57,13 @@ def closed_then_open(opening: Array, tcp_to_obj: Array, near: Array, pressed: Ar
     return jnp.where(tcp_to_obj > 0.07, approach, 2.0 + 2.0 * (1.0 + opening) + 4.0 * pressed**2)
 
 
+def reward_topdown_v1(moment: Moment) -> Verdict:
+    to_goal = jnp.abs(moment.goal[2] - moment.obj[2])
+    return rewards_v1.verdict(
+        rewards_v1.reach_and_move(moment, rewards_v1.gain(to_goal, _TRAVEL)), to_goal, _PRESSED_DOWN
+    )
+
+
 def release(settled: Settled, vector: Array) -> Pose:
     return place_joint(settled, 0.0)
 
@@ -65,8 +76,6 @@ def objects(readings: Readings, *, face: tuple[float, float, float]) -> Array:
 def remember(vector: Array, readings: Readings, settled: Settled) -> Memory:
     return {"goal": readings["hole"]}
 
-
-_TRAVEL = 0.0935  # from the box's site "buttonStart" to its site "hole"
 
 BUTTON_PRESS = Family(
     scene="sawyer_button_press.xml",
@@ -96,7 +105,8 @@ BUTTON_PRESS_TOPDOWN = BUTTON_PRESS._replace(
     high=(0.1, 0.9, 0.115),
     place=stay,
     objects=partial(objects, face=(0.0, 0.0, 0.193)),
-    reward=partial(reward, press=Press(2, _TRAVEL, 0.01, 0.024, with_closed_gripper)),
+    reward=partial(reward, press=Press(2, _TRAVEL, 0.01, _PRESSED_DOWN, with_closed_gripper)),
+    reward_v1=reward_topdown_v1,
 )
 
 BUTTON_PRESS_TOPDOWN_WALL = BUTTON_PRESS_TOPDOWN._replace(scene="sawyer_button_press_topdown_wall.xml")

@@ -6,6 +6,7 @@ import math
 import jax.numpy as jnp
 
 from ....types import Array
+from .. import rewards_v1
 from ..family import Family, Memory, Moment, Pose, Verdict, place_joint, scipy_quat
 from ..rewards import distance, funnel, hamacher_product, tolerance
 from ..scenes import Readings, Settled, geom, geom_quat, joint
@@ -14,6 +15,7 @@ _TARGET_RADIUS = 0.05
 _CLOSED, _OPEN = 0.0, -1.5708  # angles of the hinge, rad
 _TO_OPEN = (-0.3, -0.45, 0.0)  # where the handle has to go, from the task vector, m
 _TO_CLOSED = (0.2, -0.2, 0.0)
+_WAY_OPEN, _WAY_CLOSED = 0.547529677, 0.564114559  # from where the handle begins to the goal, in x and y, m
 
 
 def place(settled: Settled, vector: Array, *, angle: float) -> Pose:
@@ -71,6 +73,23 @@ def reward_close(moment: Moment) -> Verdict:
     )
 
 
+def pulled(moment: Moment, way: float) -> tuple[Array, Array]:
+    """The distance of the handle from its goal, in x and y, and the reward of the first design, for a given `way` to go."""
+    to_goal = distance(moment.obj[:2], moment.goal[:2])
+    return to_goal, rewards_v1.reach_and_move(moment, rewards_v1.gain(to_goal, way))
+
+
+def reward_open_v1(moment: Moment) -> Verdict:
+    to_goal, total = pulled(moment, _WAY_OPEN)
+    success = jnp.abs(moment.obj[0] - moment.goal[0]) <= 0.08
+    return rewards_v1.verdict(total, to_goal, 0.08)._replace(success=success, near_object=0.0, obj_to_target=0.0)
+
+
+def reward_close_v1(moment: Moment) -> Verdict:
+    to_goal, total = pulled(moment, _WAY_CLOSED)
+    return rewards_v1.verdict(total, to_goal, 0.08)._replace(near_object=0.0, grasp_success=1.0, grasp_reward=1.0)
+
+
 DOOR_OPEN = Family(
     scene="sawyer_door_pull.xml",
     low=(0.0, 0.85, 0.15),
@@ -83,6 +102,7 @@ DOOR_OPEN = Family(
     objects=objects,
     remember=functools.partial(remember, to_goal=_TO_OPEN),
     reward=reward_open,
+    reward_v1=reward_open_v1,
 )
 
 DOOR_CLOSE = DOOR_OPEN._replace(
@@ -93,6 +113,7 @@ DOOR_CLOSE = DOOR_OPEN._replace(
     place=functools.partial(place, angle=_OPEN),
     remember=functools.partial(remember, to_goal=_TO_CLOSED),
     reward=reward_close,
+    reward_v1=reward_close_v1,
 )
 
 FAMILIES = {"door-close-v3": DOOR_CLOSE, "door-open-v3": DOOR_OPEN}

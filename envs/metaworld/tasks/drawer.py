@@ -1,8 +1,11 @@
 """drawer-close-v3 and drawer-open-v3: a drawer is pushed in, or pulled out."""
 
+from functools import partial
+
 import jax.numpy as jnp
 
 from ....types import Array
+from .. import rewards_v1
 from ..family import Family, Memory, Moment, Pose, Verdict, place_joint, stay
 from ..rewards import distance, hamacher_product, nearing, tolerance
 from ..scenes import Readings, Settled, body, body_quat
@@ -81,6 +84,12 @@ def reward_open(moment: Moment) -> Verdict:
     )
 
 
+def reward_v1(moment: Moment, *, way: float, success_radius: float, grasp_success: float) -> Verdict:
+    to_goal = jnp.abs(moment.obj[1] - moment.goal[1])
+    total = rewards_v1.reach_and_move(moment, rewards_v1.gain(to_goal, way))
+    return rewards_v1.verdict(total, to_goal, success_radius)._replace(grasp_success=grasp_success)
+
+
 DRAWER_CLOSE = Family(
     scene="sawyer_drawer.xml",
     low=(-0.1, 0.9, 0.0),
@@ -93,6 +102,7 @@ DRAWER_CLOSE = Family(
     objects=objects_close,
     remember=remember_close,
     reward=reward_close,
+    reward_v1=partial(reward_v1, way=_PULLED_OUT, success_radius=_TARGET_RADIUS + 0.015, grasp_success=1.0),
 )
 
 DRAWER_OPEN = DRAWER_CLOSE._replace(
@@ -102,6 +112,7 @@ DRAWER_OPEN = DRAWER_CLOSE._replace(
     objects=objects_open,
     remember=remember_open,
     reward=reward_open,
+    reward_v1=partial(reward_v1, way=_TO_OPEN, success_radius=0.03, grasp_success=0.0),
 )
 
 FAMILIES = {"drawer-close-v3": DRAWER_CLOSE, "drawer-open-v3": DRAWER_OPEN}

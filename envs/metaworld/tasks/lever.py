@@ -5,6 +5,7 @@ import math
 import jax.numpy as jnp
 
 from ....types import Array
+from .. import rewards_v1
 from ..family import Family, Memory, Moment, Verdict, scipy_quat, stay
 from ..rewards import distance, hamacher_product, tolerance
 from ..scenes import Readings, Settled, geom_quat, joint, site
@@ -42,6 +43,14 @@ def reward(moment: Moment) -> Verdict:
     )
 
 
+def reward_v1(moment: Moment) -> Verdict:
+    """The package measures the way from the task vector, and compares a distance in m with an angle in rad."""
+    to_goal = distance(moment.obj, moment.goal)
+    way = math.hypot(_AXIS[0], _AXIS[2] + _LEVER_RADIUS)
+    total = rewards_v1.reach_and_move(moment, rewards_v1.gain(to_goal, way))
+    return rewards_v1.verdict(total, to_goal, math.pi / 24)._replace(obj_to_target=0.0)
+
+
 def shoulder_nearness(moment: Moment, first: Array, scale: tuple) -> tuple[Array, Array]:
     """How far the gripper's shoulder is from the object, and a reward for being near it.
 
@@ -71,6 +80,7 @@ LEVER_PULL = Family(
     objects=objects,
     remember=remember,
     reward=reward,
+    reward_v1=reward_v1,
 )
 
 FAMILIES = {"lever-pull-v3": LEVER_PULL}

@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 
 from ....types import Array
+from .. import rewards_v1
 from ..family import Family, Memory, Moment, Pose, Verdict, place_first, scipy_quat
 from ..rewards import Grip, distance, gripper_caging, hamacher_product, tolerance
 from ..scenes import Readings, Settled, body_quat, site, site_quat
@@ -52,6 +53,15 @@ def reward_insert(moment: Moment) -> Verdict:
         in_place_reward=in_place,
         obj_to_target=to_goal,
     )
+
+
+def reward_insert_v1(moment: Moment) -> Verdict:
+    """The peg's head is brought to the hole; once it is there, the rest of the peg."""
+    to_goal = distance(moment.obj, moment.goal)
+    head_to_goal = distance(moment.readings["head"], moment.goal)
+    placing = jnp.where(head_to_goal <= 0.05, to_goal, head_to_goal)
+    total = rewards_v1.pick_and_place(moment, 0.11, placing, height_weight=1.0)
+    return rewards_v1.verdict(total, to_goal, _SUCCESS_RADIUS)
 
 
 def inside_prism(point: Array, zero: Array, one: Array) -> Array:
@@ -116,6 +126,7 @@ PEG_INSERT_SIDE = Family(
     objects=peg,
     remember=remember_insert,
     reward=reward_insert,
+    reward_v1=reward_insert_v1,
 )
 
 PEG_UNPLUG_SIDE = Family(

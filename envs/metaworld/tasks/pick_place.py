@@ -3,8 +3,9 @@
 import jax.numpy as jnp
 
 from ....types import Array
+from .. import rewards_v1
 from ..family import Family, Moment, Verdict, place_first
-from ..rewards import hamacher_product
+from ..rewards import distance, hamacher_product
 from . import puck
 
 
@@ -22,6 +23,11 @@ def gripping(moment: Moment) -> Array:
     return (hamacher_product(caged, closed) + caged) / 2
 
 
+def reward_v1(moment: Moment) -> Verdict:
+    to_goal = distance(moment.obj, moment.goal)
+    return rewards_v1.verdict(rewards_v1.pick_and_place(moment, 0.04, to_goal), to_goal, 0.07)
+
+
 PICK_PLACE = Family(
     scene="sawyer_pick_place_v3.xml",
     low=(-0.1, 0.6, 0.02, -0.1, 0.8, 0.05),
@@ -34,6 +40,7 @@ PICK_PLACE = Family(
     objects=puck.objects,
     remember=puck.remember_vector,
     reward=reward,
+    reward_v1=reward_v1,
 )
 
 FAMILIES = {"pick-place-v3": PICK_PLACE}

@@ -1,8 +1,11 @@
 """push-v3: a puck is pushed to a point of the table; push-back-v3: a block, towards the robot."""
 
+from functools import partial
+
 import jax.numpy as jnp
 
 from ....types import Array
+from .. import rewards_v1
 from ..family import Family, Memory, Moment, Verdict
 from ..rewards import distance, gripper_caging, hamacher_product
 from ..scenes import Readings, Settled
@@ -29,6 +32,14 @@ def reward_back(moment: Moment) -> Verdict:
     return puck.verdict(moment, total, placed, grasped)
 
 
+def reward_v1(moment: Moment, *, success_radius: float) -> Verdict:
+    """The puck's height does not count."""
+    goal = moment.goal[:2]
+    to_goal = distance(moment.obj[:2], goal)
+    pushed = rewards_v1.gain(to_goal, distance(moment.memory["obj"][:2], goal))
+    return rewards_v1.verdict(rewards_v1.reach_and_move(moment, pushed), to_goal, success_radius)
+
+
 PUSH = Family(
     scene="sawyer_push_v3.xml",
     low=(-0.1, 0.6, 0.02, -0.1, 0.8, 0.01),
@@ -41,6 +52,7 @@ PUSH = Family(
     objects=puck.objects,
     remember=remember,
     reward=reward,
+    reward_v1=partial(reward_v1, success_radius=puck.TARGET_RADIUS),
 )
 
 PUSH_BACK = PUSH._replace(
@@ -50,6 +62,7 @@ PUSH_BACK = PUSH._replace(
     goal_low=(-0.1, 0.6, 0.0199),
     goal_high=(0.1, 0.7, 0.0201),
     reward=reward_back,
+    reward_v1=partial(reward_v1, success_radius=0.07),
 )
 
 FAMILIES = {"push-v3": PUSH, "push-back-v3": PUSH_BACK}

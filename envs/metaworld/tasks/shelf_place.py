@@ -7,6 +7,7 @@ from ..family import Family, Memory, Moment, Verdict
 from ..rewards import Grip, gripper_caging, hamacher_product
 from ..scenes import Readings, Settled
 from . import puck
+from .pick_place import PICK_PLACE
 
 _BOARD = 0.24  # height of the shelf's board from the table, m
 _HALF_WIDTH = 0.15  # m
@@ -56,6 +57,7 @@ SHELF_PLACE = Family(
     objects=puck.objects,
     remember=remember,
     reward=reward,
+    reward_v1=PICK_PLACE.reward_v1,
 )
 
 FAMILIES = {"shelf-place-v3": SHELF_PLACE}

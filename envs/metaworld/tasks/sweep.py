@@ -3,8 +3,9 @@
 import jax.numpy as jnp
 
 from ....types import Array
+from .. import rewards_v1
 from ..family import Family, Memory, Moment, Verdict, place_first
-from ..rewards import hamacher_product
+from ..rewards import distance, hamacher_product
 from ..scenes import Readings, Settled
 from . import puck
 
@@ -38,6 +39,29 @@ def sweeping(moment: Moment, grasped: Array) -> Verdict:
     return verdict._replace(grasp_success=moment.touching & (moment.gripper_opening > 0))
 
 
+def reward_off_v1(moment: Moment) -> Verdict:
+    return sweeping_v1(moment, fallen(moment))
+
+
+def reward_into_v1(moment: Moment) -> Verdict:
+    y = moment.obj[1]
+    return sweeping_v1(moment, fallen(moment) & (y > 0.4) & (y < 1.0))
+
+
+def fallen(moment: Moment) -> Array:
+    return moment.obj[2] < moment.memory["obj"][2] - 0.05
+
+
+def sweeping_v1(moment: Moment, done: Array) -> Verdict:
+    """A block that is `done` counts as at its goal, wherever it is, while the finger tips are at it."""
+    goal = moment.goal[:2]
+    reach = distance(moment.obj, moment.readings["tcp"])
+    to_goal = jnp.where(done, 0.0, distance(moment.obj[:2], goal))
+    swept = rewards_v1.gain(to_goal, distance(moment.memory["obj"][:2], goal))
+    total = jnp.where(done, 0.0, -reach) + jnp.where(reach < rewards_v1.REACHED, swept, 0.0)
+    return rewards_v1.verdict(total, to_goal, puck.TARGET_RADIUS)
+
+
 SWEEP = Family(
     scene="sawyer_sweep_v3.xml",
     low=(-0.1, 0.6, 0.02),
@@ -49,6 +73,7 @@ SWEEP = Family(
     objects=puck.wxyz_objects,
     remember=remember_edge,
     reward=reward_off,
+    reward_v1=reward_off_v1,
 )
 
 SWEEP_INTO = Family(
@@ -64,6 +89,7 @@ SWEEP_INTO = Family(
     objects=puck.objects,
     remember=remember_hole,
     reward=reward_into,
+    reward_v1=reward_into_v1,
 )
 
 FAMILIES = {"sweep-v3": SWEEP, "sweep-into-v3": SWEEP_INTO}

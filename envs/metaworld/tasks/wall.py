@@ -7,7 +7,7 @@ from ..family import Moment, Verdict
 from ..rewards import Grip, distance, gripper_caging, hamacher_product, tolerance
 from . import puck
 from .pick_place import PICK_PLACE
-from .push import PUSH
+from .push import PUSH, PUSH_BACK
 
 _BEHIND_WALL = 0.75  # y, m
 _CARRY_GRIP = Grip(obj_radius=0.015, pad_success_thresh=0.05, xz_thresh=0.005)
@@ -51,6 +51,7 @@ PUSH_WALL = PUSH._replace(
     goal_low=(-0.05, 0.85, 0.01),
     goal_high=(0.05, 0.9, 0.02),
     reward=reward_push,
+    reward_v1=PUSH_BACK.reward_v1,
 )
 
 PICK_PLACE_WALL = PICK_PLACE._replace(
