@@ -5,6 +5,7 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 matplotlib.use("Agg")
@@ -13,45 +14,59 @@ _BEFORE, _AFTER = "#8a8f98", "#1f6feb"
 
 
 def learning_curves(runs: dict[str, list[dict[str, Any]]], path: Path) -> None:
-    """Return before (dashed) and after (solid) adaptation over environment steps, a colour per run.
+    """Return before (dashed) and after (solid) adaptation over environment steps, a colour per run; success beside it.
 
     Args:
       runs: rows of metrics.jsonl, by label.
       path: of the PNG.
     """
-    figure = Figure(figsize=(7, 4.2), layout="constrained")
-    axes = figure.subplots()
+    figure, panels = _panels(all("success_after" in rows[-1] for rows in runs.values()))
     single = len(runs) == 1
-    for index, (label, rows) in enumerate(runs.items()):
-        steps = np.array([row["env_steps"] for row in rows])
-        for name, style in (("return_before", "--"), ("return_after", "-")):
-            colour = {"return_before": _BEFORE, "return_after": _AFTER}[name] if single else f"C{index % 10}"
-            values = np.array([row[name] for row in rows], float)
-            axes.plot(steps, values, style, color=colour, alpha=0.25, linewidth=0.8)
-            when = "before adaptation" if name == "return_before" else "after adaptation"
-            axes.plot(steps, _smooth(values), style, color=colour, label=f"{label}, {when}")
-    axes.set(xlabel="environment steps", ylabel="return per episode")
-    _finish(figure, axes, path)
+    for what, axes in panels.items():
+        for index, (label, rows) in enumerate(runs.items()):
+            steps = np.array([row["env_steps"] for row in rows])
+            for when, style, own_colour in (("before", "--", _BEFORE), ("after", "-", _AFTER)):
+                colour = own_colour if single else f"C{index % 10}"
+                values = np.array([row[f"{what}_{when}"] for row in rows], float)
+                axes.plot(steps, values, style, color=colour, alpha=0.25, linewidth=0.8)
+                axes.plot(steps, _smooth(values), style, color=colour, label=f"{label}, {when} adaptation")
+        axes.set(xlabel="environment steps", ylabel=f"{what} per episode" if what == "return" else "success")
+    _finish(figure, panels, path)
 
 
 def adaptation_curve(curves: dict[str, dict[str, Any]], path: Path, title: str) -> None:
-    """Interquartile mean return on held-out tasks over adaptation steps, with its 95 % interval.
+    """Interquartile mean return (and mean success) on held-out tasks over adaptation steps, with 95 % intervals.
 
     Args:
       curves: contents of eval/*.json, by label.
       path: of the PNG.
       title: over the figure.
     """
-    figure = Figure(figsize=(5.5, 4), layout="constrained")
-    axes = figure.subplots()
+    figure, panels = _panels(all("success" in curve for curve in curves.values()))
     for index, (label, curve) in enumerate(curves.items()):
-        steps = curve["steps"]
-        low, high = np.array(curve["interval"]).T
-        axes.plot(steps, curve["iqm"], "o-", color=f"C{index % 10}", label=label)
-        axes.fill_between(steps, low, high, color=f"C{index % 10}", alpha=0.2, linewidth=0)
-        axes.set_xticks(steps)
-    axes.set(xlabel="adaptation steps", ylabel="return on held-out tasks (IQM, 95 % interval)", title=title)
-    _finish(figure, axes, path)
+        _draw_adaptation(panels["return"], curve["steps"], curve["iqm"], curve["interval"], label, f"C{index % 10}")
+        if "success" in panels:
+            success = curve["success"]
+            _draw_adaptation(
+                panels["success"], curve["steps"], success["mean"], success["mean_interval"], label, f"C{index % 10}"
+            )
+            panels["success"].set(xlabel="adaptation steps", ylabel="success (mean, 95 % interval)", ylim=(0, 1.02))
+    panels["return"].set(xlabel="adaptation steps", ylabel="return (IQM, 95 % interval)")
+    figure.suptitle(title, fontsize="medium")
+    _finish(figure, panels, path)
+
+
+def _panels(has_success: bool) -> tuple[Figure, dict[str, Axes]]:
+    names = ["return", "success"] if has_success else ["return"]
+    figure = Figure(figsize=(2 + 4.5 * len(names), 4.2), layout="constrained")
+    return figure, dict(zip(names, figure.subplots(1, len(names), squeeze=False)[0], strict=True))
+
+
+def _draw_adaptation(axes: Axes, steps: list, middle: list, interval: list, label: str, colour: str) -> None:
+    low, high = np.array(interval).T
+    axes.plot(steps, middle, "o-", color=colour, label=label)
+    axes.fill_between(steps, low, high, color=colour, alpha=0.2, linewidth=0)
+    axes.set_xticks(steps)
 
 
 def _smooth(values: np.ndarray) -> np.ndarray:
@@ -61,9 +76,10 @@ def _smooth(values: np.ndarray) -> np.ndarray:
     return np.convolve(values, kernel, "same") / np.convolve(np.ones(len(values)), kernel, "same")
 
 
-def _finish(figure: Figure, axes, path: Path) -> None:
-    axes.grid(alpha=0.3)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize="small")
+def _finish(figure: Figure, panels: dict[str, Axes], path: Path) -> None:
+    for axes in panels.values():
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    panels["return"].legend(frameon=False, fontsize="small")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)

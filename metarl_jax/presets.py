@@ -9,6 +9,7 @@ from .algorithms.ppo import PpoConfig
 from .algorithms.ppo_update import PpoUpdateConfig
 from .algorithms.reptile import ReptileConfig
 from .config import EvaluationConfig, ExperimentConfig
+from .networks import NetworkConfig
 from .optim import OptimizerConfig
 from .policies import PolicyConfig
 
@@ -42,6 +43,12 @@ _CHEETAH_MAML = ExperimentConfig(
     iterations=200,
     policy=PolicyConfig(init_log_std=-0.5),
     algorithm=MamlPpoConfig(inner=InnerLoopConfig(learn_lr=True), optimizer=OptimizerConfig(lr=3e-3)),
+)
+_METAWORLD_MAML = dataclasses.replace(
+    _CHEETAH_MAML,
+    horizon=150,  # in training; an expert reaches in 50 steps
+    iterations=100,
+    evaluation=EvaluationConfig(tasks=50, horizon=500),
 )
 _NAVIGATION_OPTIMIZER = OptimizerConfig(lr=3e-3, lr_schedule="cosine")
 _PRESETS: dict[str, Preset] = {
@@ -85,6 +92,45 @@ _PRESETS: dict[str, Preset] = {
     "nav-reptile": _navigation(
         ReptileConfig(envs_per_task=20, optimizer=_NAVIGATION_OPTIMIZER),
         "... with Reptile",
+    ),
+    "ml1-reach-maml": Preset(
+        dataclasses.replace(_METAWORLD_MAML, env="metaworld/reach-v3/ml1/fresh"),
+        "second-order MAML-PPO on Meta-World's reach, goal hidden; judged on ML1's 50 test goals, 500 steps",
+    ),
+    "ml1-push-maml": Preset(
+        dataclasses.replace(_METAWORLD_MAML, env="metaworld/push-v3/ml1/fresh", iterations=400),
+        "... on push",
+    ),
+    "ml10-maml": Preset(
+        dataclasses.replace(
+            _METAWORLD_MAML,
+            env="metaworld/ML10/fresh",
+            horizon=200,
+            iterations=1000,
+            evaluation=EvaluationConfig(tasks=250, episodes=2, horizon=500),
+            policy=dataclasses.replace(_CHEETAH_MAML.policy, network=NetworkConfig(hidden=(128, 128))),
+        ),
+        "... on ML10, two tasks of each family an iteration; judged on all 50 tasks of its 5 test families",
+    ),
+    "mt10-ppo": Preset(
+        ExperimentConfig(
+            preset="",
+            env="metaworld/MT10/one-hot",
+            horizon=200,
+            iterations=350,
+            policy=PolicyConfig(network=NetworkConfig(hidden=(128, 128)), init_log_std=-0.5, normalize_obs=True),
+            evaluation=EvaluationConfig(tasks=500, episodes=1, steps=0, horizon=500),
+            algorithm=PpoConfig(
+                num_tasks=500,
+                envs_per_task=1,
+                unroll=200,
+                reward_scale=0.01,
+                critic=NetworkConfig(hidden=(128, 128)),
+                update=PpoUpdateConfig(epochs=4, minibatches=32),
+                optimizer=OptimizerConfig(lr=5e-4, max_grad_norm=0.5, lr_schedule="linear"),
+            ),
+        ),
+        "PPO on Meta-World's MT10, goal shown, all 50 goals of each task; judged on the same, 500 steps",
     ),
     "halfcheetah-ppo": Preset(
         ExperimentConfig(

@@ -248,7 +248,7 @@ def evaluate(
 def _estimates(values: np.ndarray) -> dict[str, list]:
     """Mean, IQM and intervals of each row of `[K + 1, N]`."""
     estimates = [evaluation.estimate(row)._asdict() for row in values]
-    return {name: [e[name] for e in estimates] for name in evaluation.Estimate._fields}
+    return {name: np.array([e[name] for e in estimates]).tolist() for name in evaluation.Estimate._fields}
 
 
 def _finish(

@@ -125,7 +125,7 @@ def test_fallen_block_in_the_first_reward_design(name, double_precision):
 def test_families_of_the_first_reward_design():
     names = {*suites.SUITES["MT10"]["train"], *suites.SUITES["ML10"]["train"], *suites.SUITES["ML10"]["test"]}
     assert all(FAMILIES[name].reward_v1 is not None for name in names)
-    with pytest.raises(ConfigError, match="'hammer-v3' has no reward 'v1'.*basketball-v3, "):
+    with pytest.raises(ConfigError, match=r"'hammer-v3' has no reward 'v1'.*basketball-v3, "):
         make("metaworld/hammer-v3/mt1/v1")
 
 
