@@ -8,7 +8,7 @@ import numpy as np
 import scipy.stats
 
 from . import rollout
-from .types import Algorithm, Array, Key, MetaEnv, RunState
+from .types import Algorithm, Array, Key, MetaEnv, Params, RunState, Task
 
 
 class Estimate(NamedTuple):
@@ -39,7 +39,20 @@ def adaptation_curve(
     """
     key_tasks, key = jax.random.split(key)
     tasks = rollout.sample_tasks(env, key_tasks, shape[0])
-    params = jax.tree.map(lambda x: jnp.broadcast_to(x, (shape[0], *x.shape)), algorithm.policy_params(state))
+    return adaptation(algorithm, env, state, tasks, key, shape[1], num_steps)[1]
+
+
+def adaptation(
+    algorithm: Algorithm, env: MetaEnv, state: RunState, tasks: Task, key: Key, num_episodes: int, num_steps: int
+) -> tuple[Params, Array]:
+    """Adapts to N tasks, step by step (see `adaptation_curve`, whose `key` it takes without the tasks' part).
+
+    Returns:
+      Policies `[K + 1, N, ...]` and mean returns `[K + 1, N]` after 0..K steps.
+    """
+    num_tasks = jax.tree.leaves(tasks)[0].shape[0]
+    shape = (num_tasks, num_episodes)
+    params = jax.tree.map(lambda x: jnp.broadcast_to(x, (num_tasks, *x.shape)), algorithm.policy_params(state))
 
     # A scan, so that the program's size does not grow with K; its last adaptation goes unused.
     def step(params, key):
@@ -47,7 +60,7 @@ def adaptation_curve(
         start = rollout.start(env, tasks, key_start, shape)
         _, transitions = rollout.collect(env, algorithm.act(state, params), tasks, start, key_run, env.spec.horizon)
         returns = rollout.first_episode_return(transitions).mean(axis=1)
-        return algorithm.adapt(state, params, transitions), returns
+        return algorithm.adapt(state, params, transitions), (params, returns)
 
     return jax.lax.scan(step, params, jax.random.split(key, num_steps + 1))[1]
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from .types import Array, EnvState, Key, MetaEnv, Task, Transition
+from .types import Array, EnvState, Key, MetaEnv, Task, TimeStep, Transition
 
 
 class ActionSample(NamedTuple):
@@ -89,6 +89,33 @@ def first_episode_return(transitions: Transition) -> Array:
     """Undiscounted return of the first episode of each rollout that began with one, `[N, E]`; later ones are ignored."""
     ended_before = jnp.cumsum(transitions.last_t, axis=-1) - transitions.last_t > 0
     return jnp.sum(jnp.where(ended_before, 0.0, transitions.reward_t), axis=-1)
+
+
+def record(
+    env: MetaEnv, act: Callable[[Array, Key], Array], task: Task, key: Key, num_steps: int
+) -> tuple[EnvState, TimeStep]:
+    """One world from a reset on, watched at every step; a termination or the time limit does not stop it.
+
+    Args:
+      env: to reset and step.
+      act: obs `[obs_dim]`, key -> action `[action_dim]` within the bounds.
+      task: one, unbatched.
+      key: of reset and actions.
+      num_steps: T.
+
+    Returns:
+      The T + 1 states, the first after the reset, and the T answers of `step`, on leading axes.
+    """
+    key_reset, key = jax.random.split(key)
+    first, timestep = env.reset(key_reset, task)
+
+    def step(carry: tuple[EnvState, Array], key: Key):
+        state, obs = carry
+        state, timestep = env.step(state, act(obs, key), task)
+        return (state, timestep.obs), (state, timestep)
+
+    _, (later, timesteps) = jax.lax.scan(step, (first, timestep.obs), jax.random.split(key, num_steps))
+    return jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), first, later), timesteps
 
 
 def _reset(env: MetaEnv, tasks: Task, key: Key, shape: tuple[int, int]):

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import mujoco
 import numpy as np
 
 from ...types import Array, EnvSpec, Key, Task, TimeStep
@@ -39,7 +40,8 @@ class MetaWorldEnv:
         scene_args = (family.scene, family.fixture, tuple(family.sensors.items()))
         self._family = family
         self._sample_task = sample_task
-        self._show_goal = show_goal
+        self.shows_goal = show_goal
+        self._scene_args = scene_args
         self.scene = scenes.load(*scene_args)
         middle = (np.array(family.low) + np.array(family.high)) / 2
         fixture_pos = None if family.fixture is None else tuple(np.asarray(family.fixture_pos(middle)).tolist())
@@ -93,6 +95,19 @@ class MetaWorldEnv:
         timestep = TimeStep(obs, verdict.reward, jnp.array(False), _info(verdict))
         return state._replace(physics=physics, seen=seen), timestep
 
+    @property
+    def dt(self) -> float:
+        """Seconds per step."""
+        return self.physics.model.opt.timestep * scenes.SUBSTEPS
+
+    def goal(self, state: State) -> Array:
+        """Where the goal is, hidden or not, `[3]`, m."""
+        return self._family.goal(self.scene.read(state.physics.sensordata), state.memory)
+
+    def visible_model(self) -> mujoco.MjModel:
+        """The scene with what is only there to be looked at; its positions are those of `physics.model`."""
+        return scenes.load(*self._scene_args, visuals=True).model
+
     def _settle(self, task: Task) -> Settled:
         """The settled scene. Where the fixture matters to it, C MuJoCo computes it on the host, for all backends alike."""
         if not self._family.settles_per_task:
@@ -101,7 +116,7 @@ class MetaWorldEnv:
         return jax.pure_callback(self._settle_each, shapes, self._family.fixture_pos(task), vmap_method="broadcast_all")
 
     def _observation(self, seen: Array, seen_before: Array, goal: Array) -> Array:
-        return jnp.concatenate([seen, seen_before, goal if self._show_goal else jnp.zeros(3)])
+        return jnp.concatenate([seen, seen_before, goal if self.shows_goal else jnp.zeros(3)])
 
 
 def _info(verdict: Verdict | None) -> dict[str, Array]:
