@@ -1,8 +1,10 @@
 """The `metarl` command: the roof over the three packages, and the only module here that knows them all."""
 
 import dataclasses
+import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from .errors import ConfigError, lookup
 
@@ -13,6 +15,7 @@ def main(argv: list[str] | None = None) -> int:
     commands: dict[str, tuple[Callable[[list[str]], int], str]] = {
         "train": (_train, "train a preset, or resume a run"),
         "evaluate": (_evaluate, "adaptation curve of a run on held-out tasks"),
+        "video": (_video, "film an episode of a run or of an environment (.mp4, .gif)"),
         "plot": (_plot, "learning curves of several runs in one figure"),
         "list": (_list, "presets, environments, algorithms, networks, physics backends"),
         "doctor": (_doctor, "versions, devices, and what works here"),
@@ -74,11 +77,7 @@ def _make_env(config, split: str):
 
 
 def _evaluate(argv: list[str]) -> int:
-    import jax
-
     from . import console, runlog, training
-    from .algorithms import make_algorithm
-    from .checkpoint import Checkpoints
     from .options import EvaluateOptions, parse
 
     options = parse(EvaluateOptions, argv)
@@ -95,18 +94,107 @@ def _evaluate(argv: list[str]) -> int:
         evaluation=dataclasses.replace(config.evaluation, **{k: v for k, v in asked.items() if v is not None}),
     )
     env = _make_env(config, "test")
-    algorithm = make_algorithm(config.algorithm, _make_env(config, "train"), config.policy, config.iterations)
-    like = jax.eval_shape(algorithm.init, training.base_key(config.seed))
     with runlog.readable_errors(options.run):
-        checkpoints = Checkpoints(options.run / "checkpoints", config.keep_checkpoints)
-        state = checkpoints.restore(like, options.checkpoint)
-        checkpoints.close()
+        algorithm, state = _restore(options.run, config, options.checkpoint)
         name = f"iteration-{int(state.step)}-tasks-{config.evaluation.tasks}-seed-{config.seed}"
         name += "" if options.horizon is None else f"-horizon-{options.horizon}"
         curve = training.evaluate(config, algorithm, env, state, options.run, name)
     console.print_curve(curve, options.steps or tuple(curve["steps"]))
     print(f"written: {options.run / 'eval' / name}.json and {options.run / 'plots' / 'adaptation.png'}")
     return 0
+
+
+def _restore(run, config, checkpoint: str) -> tuple:
+    """The algorithm of a run, and its state in the `latest` or `best` checkpoint."""
+    import jax
+
+    from . import training
+    from .algorithms import make_algorithm
+    from .checkpoint import Checkpoints
+
+    algorithm = make_algorithm(config.algorithm, _make_env(config, "train"), config.policy, config.iterations)
+    like = jax.eval_shape(algorithm.init, training.base_key(config.seed))
+    checkpoints = Checkpoints(run / "checkpoints", config.keep_checkpoints)
+    state = checkpoints.restore(like, checkpoint)
+    checkpoints.close()
+    return algorithm, state
+
+
+def _video(argv: list[str]) -> int:
+    import jax
+    import numpy as np
+
+    from . import rollout, video
+    from .options import parse_video
+
+    options = parse_video(argv)
+    asked_gl = os.environ.pop("MUJOCO_GL", "")  # MuJoCo would read it, and not import where that backend is missing
+    scene = _run_scene(options) if options.run else _env_scene(options)
+    env, size = scene.env, (options.width, options.height)
+    video.check_file(scene.out, size, options.overwrite)
+
+    from .envs import render
+
+    with render.open_view(env, options.camera, size, asked_gl) as view:
+        key_act, key = jax.random.split(scene.key)
+        act = scene.make_act(key_act)
+        num_steps = env.spec.horizon if options.frames is None else options.frames - 1
+        states, steps = jax.jit(lambda task, key: rollout.record(env, act, task, key, num_steps))(scene.task, key)
+        ends = np.flatnonzero(steps.terminated)
+        num_steps = int(ends[0]) + 1 if ends.size else num_steps
+        video.write(view.draw(jax.tree.map(lambda x: x[: num_steps + 1], states), scene.task), scene.out, view.dt)
+    totals = {"return": steps.reward[:num_steps].sum()}
+    totals |= {name: x[:num_steps].max() for name, x in steps.info.items() if name == "success"}
+    print(f"{num_steps} steps, " + ", ".join(f"{name} {float(x):.1f}" for name, x in totals.items()))
+    print(f"written: {scene.out}")
+    return 0
+
+
+def _run_scene(options):
+    """The adapted policy of a run on one of its held-out tasks."""
+    import jax
+
+    from . import rollout, runlog, training, video
+
+    config = runlog.read_config(options.run)
+    seed = config.seed if options.seed is None else options.seed
+    steps = config.evaluation.steps if options.steps is None else options.steps
+    if options.task >= config.evaluation.tasks:
+        raise ConfigError(f"--task must be below {config.evaluation.tasks}, the run's number of held-out tasks.")
+    config = dataclasses.replace(config, physics=options.physics or config.physics)
+    env = _make_env(config, "test")
+    with runlog.readable_errors(options.run):
+        algorithm, state = _restore(options.run, config, options.checkpoint or "latest")
+    key_tasks, key = jax.random.split(training.evaluation_key(seed))  # as in evaluation.adaptation_curve
+    env, task = rollout.row(env, rollout.sample_tasks(env, key_tasks, config.evaluation.tasks), options.task)
+    out = options.run / "plots" / f"video-steps{steps}-task{options.task}-seed{seed}.mp4"
+
+    def make_act(key):
+        return video.adapted_policy(algorithm, env, state, task, key, config.evaluation.episodes, steps)
+
+    return video.Scene(env, task, make_act, key, options.out or out)
+
+
+def _env_scene(options):
+    """Random actions, or an expert's, in an environment."""
+    import jax
+
+    from . import envs, training, video
+    from .types import Suite
+
+    env = envs.make(options.env, physics=options.physics or "auto")
+    if isinstance(env, Suite):
+        env = env.envs[options.task % len(env.envs)]
+    if options.policy == "expert":
+        from .envs.metaworld.expert import expert_policy
+
+        act = expert_policy(env)
+    else:
+        act = video.random_policy(env.spec)
+    key_task, key = jax.random.split(training.base_key(options.seed or 0))
+    task = env.sample_task(jax.random.fold_in(key_task, options.task))
+    out = options.out or Path(options.env.replace("/", "-") + ".mp4")
+    return video.Scene(env, task, lambda key: act, key, out)
 
 
 def _plot(argv: list[str]) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 import scipy.stats
 
 from . import rollout
-from .types import Algorithm, Array, Key, MetaEnv, RunState, Suite
+from .types import Algorithm, Array, Key, MetaEnv, Params, RunState, Suite, Task
 
 
 class Estimate(NamedTuple):
@@ -44,6 +44,23 @@ def adaptation_curve(
     """
     key_tasks, key = jax.random.split(key)
     tasks = rollout.sample_tasks(env, key_tasks, shape[0])
+    return adaptation(algorithm, env, state, tasks, key, shape, num_steps)[1]
+
+
+def adaptation(
+    algorithm: Algorithm,
+    env: MetaEnv | Suite,
+    state: RunState,
+    tasks: Task,
+    key: Key,
+    shape: tuple[int, int],
+    num_steps: int,
+) -> tuple[Params, Curve]:
+    """Adapts to N tasks, step by step (see `adaptation_curve`, whose `key` it takes without the tasks' part).
+
+    Returns:
+      Policies, leaves `[K + 1, N, ...]`, and how they did, after 0..K steps.
+    """
     params = jax.tree.map(lambda x: jnp.broadcast_to(x, (shape[0], *x.shape)), algorithm.policy_params(state))
 
     # A scan, so that the program's size does not grow with K; its last adaptation goes unused.
@@ -52,7 +69,8 @@ def adaptation_curve(
         start = rollout.start(env, tasks, key_start, shape)
         _, transitions = rollout.collect(env, algorithm.act(state, params), tasks, start, key_run, env.spec.horizon)
         outcome = Curve(rollout.first_episode_return(transitions), rollout.first_episode_success(transitions))
-        return algorithm.adapt(state, params, transitions), jax.tree.map(lambda x: x.mean(axis=1), outcome)
+        outcome = jax.tree.map(lambda x: x.mean(axis=1), outcome)
+        return algorithm.adapt(state, params, transitions), (params, outcome)
 
     return jax.lax.scan(step, params, jax.random.split(key, num_steps + 1))[1]
 

@@ -134,6 +134,41 @@ def by_env(env: MetaEnv | Suite, values: Array) -> dict[str, Array]:
     return {member.spec.name: part for member, part in zip(env.envs, parts, strict=True)}
 
 
+def record(
+    env: MetaEnv, act: Callable[[Array, Key], Array], task: Task, key: Key, num_steps: int
+) -> tuple[EnvState, TimeStep]:
+    """One world from a reset on, watched at every step; a termination or the time limit does not stop it.
+
+    Args:
+      env: to reset and step.
+      act: obs `[obs_dim]`, key -> action `[action_dim]` within the bounds.
+      task: one, unbatched.
+      key: of reset and actions.
+      num_steps: T.
+
+    Returns:
+      The T + 1 states, the first after the reset, and the T answers of `step`, on leading axes.
+    """
+    key_reset, key = jax.random.split(key)
+    first, timestep = env.reset(key_reset, task)
+
+    def step(carry: tuple[EnvState, Array], key: Key):
+        state, obs = carry
+        state, timestep = env.step(state, act(obs, key), task)
+        return (state, timestep.obs), (state, timestep)
+
+    _, (later, timesteps) = jax.lax.scan(step, (first, timestep.obs), jax.random.split(key, num_steps))
+    return jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), first, later), timesteps
+
+
+def row(env: MetaEnv | Suite, tasks: Task, index: int) -> tuple[MetaEnv, Task]:
+    """The environment and the task in one row of a batch of tasks."""
+    if isinstance(env, Suite):
+        share = len(jax.tree.leaves(tasks[0])[0])
+        return row(env.envs[index // share], tasks[index // share], index % share)
+    return env, jax.tree.map(lambda x: x[index], tasks)
+
+
 def _in_first_episode(transitions: Transition) -> Array:
     return jnp.cumsum(transitions.last_t, axis=-1) - transitions.last_t == 0
 

@@ -49,7 +49,7 @@ class LocomotionEnv:
         model = family.body.load(family.edit_model)
         self._family = family
         self.physics = make_physics(model, family.body.substeps, physics, family.fields)
-        self._dt = model.opt.timestep * family.body.substeps
+        self.dt = model.opt.timestep * family.body.substeps  # s per step
         self.tasks = fixed_tasks(family.sample_task, family.num_tasks, split)
         self._sample_task = family.sample_task if self.tasks is None else pick_from(self.tasks)
         obs = jax.eval_shape(lambda key: self._observe(self.physics.reset(*self._initial(key), {})), jax.random.key(0))
@@ -71,7 +71,7 @@ class LocomotionEnv:
 
     def step(self, state: PhysicsState, action: Array, task: Task) -> tuple[PhysicsState, TimeStep]:
         after = self.physics.step(state, action, self._params(task))
-        reward = self._family.reward(Motion(state, after, action, self._dt), task)
+        reward = self._family.reward(Motion(state, after, action, self.dt), task)
         return after, TimeStep(self._observe(after), reward, self._family.terminated(after))
 
     def _initial(self, key: Key) -> tuple[Array, Array]:

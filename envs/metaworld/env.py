@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import mujoco
 import numpy as np
 
 from ...types import Array, EnvSpec, Key, Task, TimeStep
@@ -51,7 +52,8 @@ class MetaWorldEnv:
         self.tasks = tasks
         self._sample_task = sample_task
         self._label = label
-        self._show_goal = show_goal
+        self.shows_goal = show_goal
+        self._scene_args = scene_args
         self.scene = scenes.load(*scene_args)
         middle = (np.array(family.low) + np.array(family.high)) / 2
         fixture_pos = None if family.fixture is None else tuple(np.asarray(family.fixture_pos(middle)).tolist())
@@ -110,6 +112,19 @@ class MetaWorldEnv:
         verdict = self._reward(Moment(obs, action, readings, state.memory, goal, settled))
         return state._replace(physics=physics, seen=seen), self._timestep(obs, verdict)
 
+    @property
+    def dt(self) -> float:
+        """Seconds per step."""
+        return self.physics.model.opt.timestep * scenes.SUBSTEPS
+
+    def goal(self, state: State) -> Array:
+        """Where the goal is, hidden or not, `[3]`, m."""
+        return self._family.goal(self.scene.read(state.physics.sensordata), state.memory)
+
+    def visible_model(self) -> mujoco.MjModel:
+        """The scene with what is only there to be looked at; its positions are those of `physics.model`."""
+        return scenes.load(*self._scene_args, visuals=True).model
+
     def _settle(self, task: Task) -> Settled:
         """The settled scene. Where the fixture matters to it, C MuJoCo computes it on the host, for all backends alike."""
         if not self._family.settles_per_task:
@@ -118,7 +133,7 @@ class MetaWorldEnv:
         return jax.pure_callback(self._settle_each, shapes, self._family.fixture_pos(task), vmap_method="broadcast_all")
 
     def _observation(self, seen: Array, seen_before: Array, goal: Array) -> Array:
-        return jnp.concatenate([seen, seen_before, goal if self._show_goal else jnp.zeros(3)])
+        return jnp.concatenate([seen, seen_before, goal if self.shows_goal else jnp.zeros(3)])
 
     def _timestep(self, obs: Array, verdict: Verdict | None) -> TimeStep:
         """After a step, or after a reset, where there is no verdict."""

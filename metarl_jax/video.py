@@ -1,0 +1,110 @@
+"""An episode as a film: whom to watch, and the file that it becomes."""
+
+import contextlib
+import importlib.util
+import itertools
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from PIL import Image
+
+from . import evaluation
+from .errors import ConfigError
+from .types import Algorithm, Array, EnvSpec, Key, MetaEnv, RunState, Task
+
+Act = Callable[[Array, Key], Array]  # obs [obs_dim], key -> action [action_dim], within the bounds of the spec
+
+_GIF_TICK = 0.01  # s; a picture of a GIF stays for a whole number of them, and two at least
+
+
+class Scene(NamedTuple):
+    """What to film."""
+
+    env: MetaEnv
+    task: Task
+    make_act: Callable[[Key], Act]
+    key: Key  # of the policy's making and of the episode
+    out: Path
+
+
+def random_policy(spec: EnvSpec) -> Act:
+    """Actions uniform within their bounds."""
+    low, high = jnp.array(spec.action_low), jnp.array(spec.action_high)
+    return lambda obs, key: jax.random.uniform(key, low.shape, minval=low, maxval=high)
+
+
+def adapted_policy(
+    algorithm: Algorithm, env: MetaEnv, state: RunState, task: Task, key: Key, episodes: int, steps: int
+) -> Act:
+    """The policy of a run after K = `steps` adaptation steps to one task, `episodes` episodes each; it samples actions."""
+    tasks = jax.tree.map(lambda x: x[None], task)
+    adapt = jax.jit(lambda s: evaluation.adaptation(algorithm, env, s, tasks, key, (1, episodes), steps)[0])
+    act = algorithm.act(state, jax.tree.map(lambda x: x[-1], adapt(state)))
+    return lambda obs, key: act(obs[None, None], key).action[0, 0]
+
+
+def check_file(path: Path, size: tuple[int, int], overwrite: bool) -> None:
+    """Raises ConfigError where `write` could not make the file of `size` (width, height), or would replace one."""
+    if path.suffix not in (".mp4", ".gif"):
+        raise ConfigError(f"--out {path} must end in .mp4 or .gif.")
+    if path.exists() and not overwrite:
+        raise ConfigError(f"{path} exists: choose another --out, or replace it with --overwrite.")
+    if path.suffix == ".gif":
+        return
+    if importlib.util.find_spec("imageio_ffmpeg") is None:
+        raise ConfigError(".mp4 needs the extra 'video': pip install 'metarl-jax[video]' (or choose a .gif).")
+    if any(side % 2 for side in size):
+        raise ConfigError(f"an .mp4 needs an even --width and --height, not {size[0]} x {size[1]} (a .gif does not).")
+
+
+def write(frames: Iterable[np.ndarray], path: Path, dt: float) -> None:
+    """Writes frames `[height, width, 3]`, uint8, that are `dt` s apart, as a film in real time, whole or not at all.
+
+    A GIF cannot show over 50 pictures per second: it leaves out every second frame, or more, where it must.
+
+    Raises:
+      ConfigError: the file cannot be written.
+    """
+    part = path.with_name(f".part-{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        {".mp4": _write_mp4, ".gif": _write_gif}[path.suffix](frames, part, dt)
+        part.replace(path)
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror or str(error).splitlines()[-1]}.") from error
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink()
+
+
+def _write_mp4(frames: Iterable[np.ndarray], path: Path, dt: float) -> None:
+    import imageio_ffmpeg  # with the extra `video`
+
+    frames = iter(frames)
+    first = next(frames)
+    # Not imageio's own writer: it forks in Python, which JAX's threads do not bear, and may outlive an error.
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", "-f", "rawvideo", "-pix_fmt", "rgb24"]
+    command += ["-s", f"{first.shape[1]}x{first.shape[0]}", "-r", f"{1.0 / dt:.4f}", "-i", "-"]
+    command += ["-c:v", "libx264", "-crf", "20", "-pix_fmt", "yuv420p", str(path)]
+    with tempfile.TemporaryFile() as log, subprocess.Popen(command, stdin=subprocess.PIPE, stderr=log) as ffmpeg:
+        with contextlib.suppress(BrokenPipeError), ffmpeg.stdin:  # it has ended: the log says why
+            for frame in itertools.chain([first], frames):
+                ffmpeg.stdin.write(frame.tobytes())
+        if ffmpeg.wait():
+            log.seek(0)
+            raise OSError(log.read().decode(errors="replace").strip() or "ffmpeg failed")
+
+
+def _write_gif(frames: Iterable[np.ndarray], path: Path, dt: float) -> None:
+    every = int(np.ceil(2 * _GIF_TICK / dt - 1e-6))
+    pictures = [Image.fromarray(frame).quantize() for i, frame in enumerate(frames) if i % every == 0]
+    ends = np.round(np.arange(len(pictures) + 1) * every * dt / _GIF_TICK)  # rounded so that errors do not add up
+    durations = (np.diff(ends) * _GIF_TICK * 1000).round().astype(int).tolist()  # ms
+    first, *rest = pictures
+    first.save(path, save_all=True, append_images=rest, duration=durations, loop=0)
