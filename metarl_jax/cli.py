@@ -137,9 +137,11 @@ def _video(argv: list[str]) -> int:
 
     with render.open_view(env, options.camera, size, asked_gl) as view:
         key_act, key = jax.random.split(scene.key)
-        act = scene.make_act(key_act)
+        act, history = scene.make_act(key_act)
         num_steps = env.spec.horizon if options.frames is None else options.frames - 1
-        states, steps = jax.jit(lambda task, key: rollout.record(env, act, task, key, num_steps))(scene.task, key)
+        states, steps = jax.jit(lambda task, key: rollout.record(env, act, task, history, key, num_steps))(
+            scene.task, key
+        )
         ends = np.flatnonzero(steps.terminated)
         num_steps = int(ends[0]) + 1 if ends.size else num_steps
         video.write(view.draw(jax.tree.map(lambda x: x[: num_steps + 1], states), scene.task), scene.out, view.dt)
@@ -179,7 +181,7 @@ def _env_scene(options):
     """Random actions, or an expert's, in an environment."""
     import jax
 
-    from . import envs, training, video
+    from . import envs, rollout, training, video
     from .types import Suite
 
     env = envs.make(options.env, physics=options.physics or "auto")
@@ -194,7 +196,7 @@ def _env_scene(options):
     key_task, key = jax.random.split(training.base_key(options.seed or 0))
     task = env.sample_task(jax.random.fold_in(key_task, options.task))
     out = options.out or Path(options.env.replace("/", "-") + ".mp4")
-    return video.Scene(env, task, lambda key: act, key, out)
+    return video.Scene(env, task, lambda key: (act, rollout.no_history(env, (1, 1))), key, out)
 
 
 def _plot(argv: list[str]) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 import scipy.stats
 
 from . import rollout
-from .types import Algorithm, Array, Key, MetaEnv, Params, RunState, Suite, Task
+from .types import Algorithm, Array, History, Key, MetaEnv, Params, RunState, Suite, Task
 
 
 class Estimate(NamedTuple):
@@ -44,7 +44,7 @@ def adaptation_curve(
     """
     key_tasks, key = jax.random.split(key)
     tasks = rollout.sample_tasks(env, key_tasks, shape[0])
-    return adaptation(algorithm, env, state, tasks, key, shape, num_steps)[1]
+    return adaptation(algorithm, env, state, tasks, key, shape, num_steps)[2]
 
 
 def adaptation(
@@ -55,24 +55,27 @@ def adaptation(
     key: Key,
     shape: tuple[int, int],
     num_steps: int,
-) -> tuple[Params, Curve]:
+) -> tuple[Params, History, Curve]:
     """Adapts to N tasks, step by step (see `adaptation_curve`, whose `key` it takes without the tasks' part).
 
     Returns:
-      Policies, leaves `[K + 1, N, ...]`, and how they did, after 0..K steps.
+      Policies, leaves `[K + 1, N, ...]`, the histories they begin with, `[K + 1, N, E, ...]`, and how they did.
     """
     params = jax.tree.map(lambda x: jnp.broadcast_to(x, (shape[0], *x.shape)), algorithm.policy_params(state))
+    first_history = rollout.no_history(env, shape, algorithm.init_carry(shape))
 
     # A scan, so that the program's size does not grow with K; its last adaptation goes unused.
-    def step(params, key):
+    def step(carry, key):
+        params, history = carry
         key_start, key_run = jax.random.split(key)
-        start = rollout.start(env, tasks, key_start, shape)
-        _, transitions = rollout.collect(env, algorithm.act(state, params), tasks, start, key_run, env.spec.horizon)
-        outcome = Curve(rollout.first_episode_return(transitions), rollout.first_episode_success(transitions))
-        outcome = jax.tree.map(lambda x: x.mean(axis=1), outcome)
-        return algorithm.adapt(state, params, transitions), (params, outcome)
+        start = rollout.start(env, tasks, key_start, shape, history)
+        end, transitions = rollout.collect(env, algorithm.act(state, params), tasks, start, key_run, env.spec.horizon)
+        # A round cuts short the episodes that still run.
+        after = end.history._replace(last=jnp.ones(shape, bool)) if algorithm.keeps_history else first_history
+        outcome = Curve(*(x.mean(axis=1) for x in rollout.episode_outcome(transitions)))
+        return (algorithm.adapt(state, params, transitions), after), (params, history, outcome)
 
-    return jax.lax.scan(step, params, jax.random.split(key, num_steps + 1))[1]
+    return jax.lax.scan(step, (params, first_history), jax.random.split(key, num_steps + 1))[1]
 
 
 def estimate(values: np.ndarray, num_resamples: int = 2000, seed: int = 0) -> Estimate:

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,9 +11,9 @@ import numpy as np
 from . import normalize
 from .distributions import DISTRIBUTIONS, Distribution, Gaussian
 from .errors import ConfigError, lookup
-from .networks import NetworkConfig, make_network
+from .networks import MemoryConfig, NetworkConfig, make_memory, make_network
 from .rollout import ActionSample
-from .types import Array, EnvSpec, Key, Params, Transition
+from .types import Array, EnvSpec, History, Key, Params, Transition
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,6 +22,10 @@ class PolicyConfig:
 
     network: NetworkConfig = NetworkConfig()
     """Network that gives the mean action."""
+    memory: MemoryConfig = MemoryConfig()
+    """Sequence model before the network, which sees observation, previous action, previous reward and ends of episodes."""
+    memory_reward_scale: float = 1.0
+    """Factor on the rewards that the memory sees, to bring them near 1."""
     distribution: str = "gaussian"
     """`gaussian`: draws are clipped to the action bounds; `tanh-gaussian`: squashed into them, which must be finite.
     Either way, a draw of 1 is the upper bound."""
@@ -42,11 +46,27 @@ class PolicyConfig:
             )
 
 
+class Sequence(NamedTuple):
+    """L steps that a policy with a memory is run over again."""
+
+    inputs: Array  # [L, ..., obs_dim + action_dim + 2]
+    carry: Any  # [...], of the memory before the first step
+
+
+Context = Array | Sequence  # observations [..., obs_dim], standardised, where there is no memory
+
+
 class Policy(NamedTuple):
     """A policy as pure functions."""
 
     init: Callable[[Key], Params]
-    dist: Callable[[Params, Array], Gaussian]  # obs [..., obs_dim]
+    init_carry: Callable[[tuple[int, ...]], Any]  # shape of a batch -> memories that remember nothing
+    step: Callable[[Params, normalize.Stats, Array, History], tuple[Any, Gaussian]]  # obs [..., obs_dim]
+    context: Callable[[normalize.Stats, Transition], Context]  # of whole rollouts `[E, T, ...]`, for `dist`
+    features: Callable[[Params, Context], tuple[Any, Array]]  # -> carry of the memory afterwards, what the head sees
+    head: Callable[[Params, Array], Gaussian]
+    dist: Callable[[Params, Context], Gaussian]  # the head on the features
+    arrange: Callable[[Array], Array]  # [E, T, ...] -> the leading axes of what `dist` gives for their context
     distribution: Distribution
     observe: Callable[[normalize.Stats, list[Transition]], normalize.Stats]  # takes note of what was observed
 
@@ -64,15 +84,15 @@ def make_policy(config: PolicyConfig, spec: EnvSpec) -> Policy:
     network = make_network(config.network, spec.action_dim, out_scale=0.01)
     lowest, span = config.min_log_std, config.max_log_std - config.min_log_std
 
-    def init(key: Key) -> Params:
+    def init_head(key: Key, in_dim: int) -> Params:
         share = (config.init_log_std - lowest) / span
         return {
-            "mean": network.init(key, spec.obs_dim),
+            "mean": network.init(key, in_dim),
             "log_std_logit": jnp.full(spec.action_dim, np.log(share / (1.0 - share)), float),
         }
 
-    def dist(params: Params, obs: Array) -> Gaussian:
-        mean = network.apply(params["mean"], obs)
+    def head(params: Params, features: Array) -> Gaussian:
+        mean = network.apply(params["mean"], features)
         # A sigmoid, not a clip: at a bound a clip has no gradient and never comes back.
         log_std = lowest + span * jax.nn.sigmoid(params["log_std_logit"])
         return Gaussian(mean, jnp.broadcast_to(log_std, mean.shape))
@@ -83,11 +103,69 @@ def make_policy(config: PolicyConfig, spec: EnvSpec) -> Policy:
                 stats = normalize.merge(stats, normalize.of_batch(transitions.obs_tm1))
         return stats
 
-    return Policy(init, dist, make_distribution(jnp.asarray(low, float), jnp.asarray(high, float)), observe)
+    distribution = make_distribution(jnp.asarray(low, float), jnp.asarray(high, float))
+    if config.memory.name == "none":
+        return Policy(
+            init=lambda key: init_head(key, spec.obs_dim),
+            init_carry=lambda shape: (),
+            step=lambda params, stats, obs, history: ((), head(params, normalize.apply(stats, obs))),
+            context=lambda stats, t: _flat(normalize.apply(stats, t.obs_tm1)),
+            features=lambda params, obs: ((), obs),
+            head=head,
+            dist=head,
+            arrange=_flat,
+            distribution=distribution,
+            observe=observe,
+        )
+
+    memory = make_memory(config.memory)
+
+    def init(key: Key) -> Params:
+        key_memory, key_head = jax.random.split(key)
+        return {"memory": memory.init(key_memory, input_size(spec)), **init_head(key_head, config.memory.width)}
+
+    def step(params: Params, stats: normalize.Stats, obs: Array, history: History) -> tuple[Any, Gaussian]:
+        inputs = memory_inputs(config, stats, obs, history.action, history.reward, history.last)
+        carry, features = memory.step(params["memory"], history.carry, inputs, jnp.zeros(inputs.shape[:-1], bool))
+        return carry, head(params, features)
+
+    def context(stats: normalize.Stats, t: Transition) -> Sequence:
+        inputs = memory_inputs(config, stats, t.obs_tm1, t.action_tm2, t.reward_tm1, t.last_tm1)
+        return Sequence(_time_first(inputs), memory.init_carry(inputs.shape[:-2]))
+
+    def features(params: Params, sequence: Sequence) -> tuple[Any, Array]:
+        resets = jnp.zeros(sequence.inputs.shape[:-1], bool)  # a rollout is of one task
+        return memory.unroll(params["memory"], sequence.carry, sequence.inputs, resets)
+
+    def dist(params: Params, sequence: Sequence) -> Gaussian:
+        return head(params, features(params, sequence)[1])
+
+    return Policy(init, memory.init_carry, step, context, features, head, dist, _time_first, distribution, observe)
+
+
+def input_size(spec: EnvSpec) -> int:
+    """Of `memory_inputs`."""
+    return spec.obs_dim + spec.action_dim + 2
+
+
+def memory_inputs(
+    config: PolicyConfig, stats: normalize.Stats, obs: Array, action: Array, reward: Array, last: Array
+) -> Array:
+    """What a memory sees, `[..., obs_dim + action_dim + 2]`: the observation, and of the step before action, reward, end."""
+    reward = config.memory_reward_scale * reward
+    return jnp.concatenate([normalize.apply(stats, obs), action, reward[..., None], last[..., None]], axis=-1)
+
+
+def _flat(x: Array) -> Array:
+    return x.reshape(-1, *x.shape[2:])
+
+
+def _time_first(x: Array) -> Array:
+    return jnp.swapaxes(x, 0, 1)
 
 
 def make_act(policy: Policy, stats: normalize.Stats, params: Params, params_axis: int | None) -> Callable:
-    """The function that `rollout.collect` calls: obs `[N, E, obs_dim]`, key -> ActionSample of `[N, E]`.
+    """The function that `rollout.collect` calls.
 
     Args:
       policy: whose distribution to draw from.
@@ -96,9 +174,11 @@ def make_act(policy: Policy, stats: normalize.Stats, params: Params, params_axis
       params_axis: see `params`.
     """
 
-    def act(obs: Array, key: Key) -> ActionSample:
-        dist = jax.vmap(policy.dist, in_axes=(params_axis, 0))(params, normalize.apply(stats, obs))
+    def act(obs: Array, history: History, key: Key) -> tuple[Any, ActionSample]:
+        step = jax.vmap(lambda p, o, h: policy.step(p, stats, o, h), in_axes=(params_axis, 0, 0))
+        carry, dist = step(params, obs, history)
         raw = policy.distribution.sample(key, dist)
-        return ActionSample(raw, policy.distribution.to_env(raw), dist, policy.distribution.log_prob(dist, raw))
+        sample = ActionSample(raw, policy.distribution.to_env(raw), dist, policy.distribution.log_prob(dist, raw))
+        return carry, sample
 
     return act

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from .errors import ConfigError
-from .types import Array, EnvState, Key, MetaEnv, Suite, Task, TimeStep, Transition
+from .types import Array, EnvState, History, Key, MetaEnv, Suite, Task, TimeStep, Transition
 
 
 class ActionSample(NamedTuple):
@@ -22,6 +22,10 @@ class ActionSample(NamedTuple):
     log_prob: Array
 
 
+# Observations `[N, E, obs_dim]`, histories, key -> carries of the policy's memory, and what it decided.
+Act = Callable[[Array, History, Key], tuple[Any, ActionSample]]
+
+
 class RolloutState(NamedTuple):
     """Where `[N, E]` environments stand."""
 
@@ -30,6 +34,7 @@ class RolloutState(NamedTuple):
     time: Array  # [N, E] int, steps since the episode began
     episode_return: Array  # [N, E], undiscounted reward since then
     solved: Array  # [N, E] bool, success since then
+    history: History  # [N, E, ...]
 
 
 def check_num_tasks(env: MetaEnv | Suite, num_tasks: int, name: str) -> None:
@@ -60,16 +65,25 @@ def sample_tasks(env: MetaEnv | Suite, key: Key, num_tasks: int) -> Task:
     return jax.tree.map(lambda x: x[order], env.tasks)
 
 
-def start(env: MetaEnv | Suite, tasks: Task, key: Key, shape: tuple[int, int]) -> RolloutState:
-    """Begins E episodes of each of N tasks; `shape` is (N, E)."""
+def no_history(env: MetaEnv | Suite, shape: tuple[int, int], carry: Any = ()) -> History:
+    """The history at the beginning of `shape` = (N, E) rollouts of policies with the memories `carry`."""
+    zeros = jnp.zeros(shape)
+    return History(carry, jnp.zeros((*shape, env.spec.action_dim)), zeros, zeros.astype(bool))
+
+
+def start(
+    env: MetaEnv | Suite, tasks: Task, key: Key, shape: tuple[int, int], history: History | None = None
+) -> RolloutState:
+    """Begins E episodes of each of N tasks; `shape` is (N, E), `history` that of a policy with a memory."""
     env_state, timestep = _reset(env, tasks, key, shape)
     zeros = jnp.zeros(shape)
-    return RolloutState(env_state, timestep.obs, zeros.astype(int), zeros, zeros.astype(bool))
+    history = no_history(env, shape) if history is None else history
+    return RolloutState(env_state, timestep.obs, zeros.astype(int), zeros, zeros.astype(bool), history)
 
 
 def collect(
     env: MetaEnv | Suite,
-    act: Callable[[Array, Key], ActionSample],
+    act: Act,
     tasks: Task,
     state: RolloutState,
     key: Key,
@@ -77,19 +91,30 @@ def collect(
 ) -> tuple[RolloutState, Transition]:
     """Runs all environments for `num_steps` steps; an episode that ends is followed by a fresh one of the same task.
 
+    Args:
+      env: to step.
+      act: the policy.
+      tasks: N of them.
+      state: where the environments stand.
+      key: of actions and resets.
+      num_steps: T.
+
     Returns:
       Where the environments stand afterwards, and the transitions, `[N, E, T]`.
     """
 
     def step(state: RolloutState, key: Key) -> tuple[RolloutState, Transition]:
         key_act, key_reset = jax.random.split(key)
-        sample = act(state.obs, key_act)
+        carry, sample = act(state.obs, state.history, key_act)
         env_state, timestep = _step(env, tasks, state.env_state, sample.action)
         time, episode_return = state.time + 1, state.episode_return + timestep.reward
         solved = state.solved | (timestep.info["success"] > 0) if env.spec.has_success else state.solved
         last = timestep.terminated | (time >= env.spec.horizon)
         transition = Transition(
             obs_tm1=state.obs,
+            action_tm2=state.history.action,
+            reward_tm1=state.history.reward,
+            last_tm1=state.history.last,
             action_tm1=sample.raw,
             dist_tm1=sample.dist,
             log_prob_tm1=sample.log_prob,
@@ -101,13 +126,14 @@ def collect(
             return_t=episode_return,
             success_t=solved,
         )
-        ahead = RolloutState(env_state, timestep.obs, time, episode_return, solved)
+        history = History(carry, sample.raw, timestep.reward, last)
+        ahead = RolloutState(env_state, timestep.obs, time, episode_return, solved, history)
 
         def reset_finished(ahead: RolloutState) -> RolloutState:
             fresh = start(env, tasks, key_reset, time.shape)
             env_state = _choose(env, last, fresh.env_state, ahead.env_state)
-            rest = _where(last, fresh._replace(env_state=()), ahead._replace(env_state=()))
-            return rest._replace(env_state=env_state)
+            rest = _where(last, fresh._replace(env_state=(), history=()), ahead._replace(env_state=(), history=()))
+            return rest._replace(env_state=env_state, history=ahead.history)
 
         # One predicate for the whole batch: resets cost nothing on the steps that end no episode.
         return jax.lax.cond(last.any(), reset_finished, lambda ahead: ahead, ahead), transition
@@ -116,14 +142,20 @@ def collect(
     return state, jax.tree.map(lambda x: jnp.moveaxis(x, 0, 2), transitions)
 
 
-def first_episode_return(transitions: Transition) -> Array:
-    """Undiscounted return of the first episode of each rollout that began with one, `[N, E]`; later ones are ignored."""
-    return jnp.sum(jnp.where(_in_first_episode(transitions), transitions.reward_t, 0.0), axis=-1)
+class Outcome(NamedTuple):
+    """How episodes went."""
+
+    returns: Array  # [N, E], undiscounted
+    success: Array  # [N, E] bool: solved at any step; False where the environment names no success
 
 
-def first_episode_success(transitions: Transition) -> Array:
-    """Whether the first episode of each rollout that began with one solved its task at any step, `[N, E]` bool."""
-    return jnp.any(_in_first_episode(transitions) & transitions.success_t, axis=-1)
+def episode_outcome(transitions: Transition, index: int = 0) -> Outcome:
+    """Of the `index`-th episode of each rollout that began with one; 0 of one that the rollout did not reach."""
+    ends_before = jnp.cumsum(transitions.last_t, axis=-1) - transitions.last_t
+    inside = ends_before == index
+    return Outcome(
+        jnp.sum(jnp.where(inside, transitions.reward_t, 0.0), axis=-1), jnp.any(inside & transitions.success_t, axis=-1)
+    )
 
 
 def by_env(env: MetaEnv | Suite, values: Array) -> dict[str, Array]:
@@ -134,15 +166,14 @@ def by_env(env: MetaEnv | Suite, values: Array) -> dict[str, Array]:
     return {member.spec.name: part for member, part in zip(env.envs, parts, strict=True)}
 
 
-def record(
-    env: MetaEnv, act: Callable[[Array, Key], Array], task: Task, key: Key, num_steps: int
-) -> tuple[EnvState, TimeStep]:
+def record(env: MetaEnv, act: Act, task: Task, history: History, key: Key, num_steps: int) -> tuple[EnvState, TimeStep]:
     """One world from a reset on, watched at every step; a termination or the time limit does not stop it.
 
     Args:
       env: to reset and step.
-      act: obs `[obs_dim]`, key -> action `[action_dim]` within the bounds.
+      act: as for `collect`, of N = E = 1.
       task: one, unbatched.
+      history: what the policy begins with, `[1, 1, ...]`.
       key: of reset and actions.
       num_steps: T.
 
@@ -152,12 +183,14 @@ def record(
     key_reset, key = jax.random.split(key)
     first, timestep = env.reset(key_reset, task)
 
-    def step(carry: tuple[EnvState, Array], key: Key):
-        state, obs = carry
-        state, timestep = env.step(state, act(obs, key), task)
-        return (state, timestep.obs), (state, timestep)
+    def step(before: tuple[EnvState, Array, History], key: Key):
+        state, obs, history = before
+        carry, sample = act(obs[None, None], history, key)
+        state, timestep = env.step(state, sample.action[0, 0], task)
+        history = History(carry, sample.raw, timestep.reward[None, None], timestep.terminated[None, None])
+        return (state, timestep.obs, history), (state, timestep)
 
-    _, (later, timesteps) = jax.lax.scan(step, (first, timestep.obs), jax.random.split(key, num_steps))
+    _, (later, timesteps) = jax.lax.scan(step, (first, timestep.obs, history), jax.random.split(key, num_steps))
     return jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), first, later), timesteps
 
 
@@ -167,10 +200,6 @@ def row(env: MetaEnv | Suite, tasks: Task, index: int) -> tuple[MetaEnv, Task]:
         share = len(jax.tree.leaves(tasks[0])[0])
         return row(env.envs[index // share], tasks[index // share], index % share)
     return env, jax.tree.map(lambda x: x[index], tasks)
-
-
-def _in_first_episode(transitions: Transition) -> Array:
-    return jnp.cumsum(transitions.last_t, axis=-1) - transitions.last_t == 0
 
 
 def _reset(env: MetaEnv | Suite, tasks: Task, key: Key, shape: tuple[int, int]) -> tuple[EnvState, TimeStep]:

@@ -69,10 +69,22 @@ class Suite(NamedTuple):
     envs: tuple[MetaEnv, ...]
 
 
+class History(NamedTuple):
+    """What a policy brings along from the steps before; it outlives episodes, but neither the task nor the rollout."""
+
+    carry: Any  # of the policy's memory; () where it has none
+    action: Array  # [action_dim], the previous one as drawn; 0 at the beginning
+    reward: Array  # [], the previous one
+    last: Array  # [] bool: the previous step ended an episode
+
+
 class Transition(NamedTuple):
     """One step of experience; in a rollout every field has the leading axes `[N, E, T]`."""
 
     obs_tm1: Array  # [obs_dim]
+    action_tm2: Array  # [action_dim], reward_tm1 and last_tm1: of the step before (see History)
+    reward_tm1: Array  # []
+    last_tm1: Array  # [] bool
     action_tm1: Array  # [action_dim], as the distribution drew it (see distributions.py: before bounds are applied)
     dist_tm1: Any  # the action distribution that drew it
     log_prob_tm1: Array  # []
@@ -110,6 +122,8 @@ class Algorithm(NamedTuple):
     init: Callable[[Key], RunState]
     iterate: Callable[[RunState, Key], tuple[RunState, Metrics]]
     policy_params: Callable[[RunState], Params]  # the policy before adaptation, unbatched
-    act: Callable[[RunState, Params], Callable]  # (state, params [N, ...]) -> obs [N, E, obs_dim], key -> ActionSample
+    act: Callable[[RunState, Params], Callable]  # (state, params [N, ...]) -> what `rollout.collect` calls
+    init_carry: Callable[[tuple[int, int]], Any]  # (N, E) -> memories that remember nothing, `[N, E, ...]`
+    keeps_history: bool  # whether the history of a task outlives a round of episodes at meta-test
     adapt: Callable[[RunState, Params, Transition], Params]
     env_steps_per_iteration: int

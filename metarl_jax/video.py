@@ -16,9 +16,8 @@ from PIL import Image
 
 from . import evaluation
 from .errors import ConfigError
-from .types import Algorithm, Array, EnvSpec, Key, MetaEnv, RunState, Task
-
-Act = Callable[[Array, Key], Array]  # obs [obs_dim], key -> action [action_dim], within the bounds of the spec
+from .rollout import Act, ActionSample
+from .types import Algorithm, Array, EnvSpec, History, Key, MetaEnv, RunState, Task
 
 _GIF_TICK = 0.01  # s; a picture of a GIF stays for a whole number of them, and two at least
 
@@ -28,7 +27,7 @@ class Scene(NamedTuple):
 
     env: MetaEnv
     task: Task
-    make_act: Callable[[Key], Act]
+    make_act: Callable[[Key], tuple[Act, History]]  # a policy, and what it begins with
     key: Key  # of the policy's making and of the episode
     out: Path
 
@@ -36,17 +35,25 @@ class Scene(NamedTuple):
 def random_policy(spec: EnvSpec) -> Act:
     """Actions uniform within their bounds."""
     low, high = jnp.array(spec.action_low), jnp.array(spec.action_high)
-    return lambda obs, key: jax.random.uniform(key, low.shape, minval=low, maxval=high)
+
+    def act(obs: Array, history: History, key: Key) -> tuple[tuple, ActionSample]:
+        action = jax.random.uniform(key, (*obs.shape[:2], low.size), minval=low, maxval=high)
+        return (), ActionSample(action, action, (), jnp.zeros(obs.shape[:2]))
+
+    return act
 
 
 def adapted_policy(
     algorithm: Algorithm, env: MetaEnv, state: RunState, task: Task, key: Key, episodes: int, steps: int
-) -> Act:
-    """The policy of a run after K = `steps` adaptation steps to one task, `episodes` episodes each; it samples actions."""
+) -> tuple[Act, History]:
+    """The policy of a run after K = `steps` adaptation steps to one task, and what it then remembers.
+
+    Each step takes `episodes` episodes; a memory is that of the first of them.
+    """
     tasks = jax.tree.map(lambda x: x[None], task)
-    adapt = jax.jit(lambda s: evaluation.adaptation(algorithm, env, s, tasks, key, (1, episodes), steps)[0])
-    act = algorithm.act(state, jax.tree.map(lambda x: x[-1], adapt(state)))
-    return lambda obs, key: act(obs[None, None], key).action[0, 0]
+    adapt = jax.jit(lambda s: evaluation.adaptation(algorithm, env, s, tasks, key, (1, episodes), steps)[:2])
+    params, history = jax.tree.map(lambda x: x[-1], adapt(state))
+    return algorithm.act(state, params), jax.tree.map(lambda x: x[:, :1], history)
 
 
 def check_file(path: Path, size: tuple[int, int], overwrite: bool) -> None:

@@ -18,9 +18,9 @@ def measure() -> list[dict[str, Any]]:
     env = make(f"metaworld/{SUITE}", physics="mujoco")
     shape = (NUM_TASKS, ENVS_PER_TASK)
 
-    def act(obs: jax.Array, key: jax.Array) -> rollout.ActionSample:
+    def act(obs, history, key):
         action = jax.random.uniform(key, (*shape, env.spec.action_dim), minval=-1.0, maxval=1.0)
-        return rollout.ActionSample(action, action, (), obs[..., 0])
+        return (), rollout.ActionSample(action, action, (), obs[..., 0])
 
     @jax.jit
     def run(key):

@@ -93,9 +93,9 @@ def _jitted(env: MetaEnv | Suite, num_envs: int) -> tuple[Callable[[], None], Ca
     """A rollout of `STEPS` steps and a reset, of `num_envs` tasks with one environment each."""
     tasks = rollout.sample_tasks(env, jax.random.key(0), num_envs)
 
-    def act(obs: jax.Array, key: jax.Array) -> rollout.ActionSample:
+    def act(obs, history, key):
         action = jax.random.uniform(key, (*obs.shape[:2], env.spec.action_dim), minval=-1.0, maxval=1.0)
-        return rollout.ActionSample(action, action, (), obs[..., 0])
+        return (), rollout.ActionSample(action, action, (), obs[..., 0])
 
     @jax.jit
     def step(state, key):

@@ -1,7 +1,6 @@
 """The scripted policies of the installed `metaworld` package as policies of ours."""
 
 import warnings
-from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -9,12 +8,13 @@ import numpy as np
 from metaworld.policies import ENV_POLICY_MAP
 
 from ...errors import ConfigError
-from ...types import Array, Key, MetaEnv
+from ...rollout import Act, ActionSample
+from ...types import Array, History, Key, MetaEnv
 from .env import MetaWorldEnv
 
 
-def expert_policy(env: MetaEnv) -> Callable[[Array, Key], Array]:
-    """The family's scripted policy: obs `[39]`, key (unused) -> action `[4]`; computed on the host.
+def expert_policy(env: MetaEnv) -> Act:
+    """The family's scripted policy: one world at a time; computed on the host.
 
     Raises:
       ConfigError: there is none for `env`, or `env` hides the goal that it must see.
@@ -33,7 +33,8 @@ def expert_policy(env: MetaEnv) -> Callable[[Array, Key], Array]:
             wanted = policy.get_action(np.array(obs, float))  # a copy: some policies write into what they are given
         return np.clip(wanted, -1.0, 1.0).astype(obs.dtype)
 
-    def act(obs: Array, key: Key) -> Array:
-        return jax.pure_callback(act_on_host, jax.ShapeDtypeStruct((4,), obs.dtype), jnp.asarray(obs))
+    def act(obs: Array, history: History, key: Key) -> tuple[tuple, ActionSample]:
+        action = jax.pure_callback(act_on_host, jax.ShapeDtypeStruct((4,), obs.dtype), obs[0, 0])[None, None]
+        return (), ActionSample(action, action, (), jnp.zeros((1, 1)))
 
     return act

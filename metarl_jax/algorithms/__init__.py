@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from . import maml_ppo, ppo, reptile
+from . import maml_ppo, ppo, reptile, rl2
 
 __all__ = ["ALGORITHMS", "Entry", "make_algorithm"]
 
@@ -34,6 +34,7 @@ ALGORITHMS: dict[str, Entry] = {
         "... with ProMP's low-variance surrogate and inner KL penalty",
     ),
     "reptile": Entry(reptile.ReptileConfig(), reptile.make, "moves towards the adapted parameters, no meta-gradient"),
+    "rl2": Entry(rl2.Rl2Config(), rl2.make, "PPO over trials of several episodes; the policy's memory adapts"),
     "ppo": Entry(ppo.PpoConfig(), ppo.make, "single- or multi-task PPO with a critic; does not adapt"),
 }
 

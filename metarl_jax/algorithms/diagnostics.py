@@ -4,7 +4,7 @@ import jax.numpy as jnp
 
 from .. import rollout
 from ..policies import Policy
-from ..types import Array, MetaEnv, Metrics, Suite, Transition
+from ..types import MetaEnv, Metrics, Suite, Transition
 from .inner_loop import Trial
 
 
@@ -12,17 +12,16 @@ def trial_metrics(env: MetaEnv | Suite, trial: Trial) -> Metrics:
     """How first episodes went before and after adaptation, and the size of the inner gradients."""
     metrics = {"inner_grad_norm": trial.grad_norm}
     for when, transitions in (("before", trial.rounds[0]), ("after", trial.rounds[-1])):
-        returns, success = rollout.first_episode_return(transitions), rollout.first_episode_success(transitions)
-        metrics |= outcome_metrics(env, when, returns, success)
+        metrics |= outcome_metrics(env, when, rollout.episode_outcome(transitions))
     return metrics
 
 
-def outcome_metrics(env: MetaEnv | Suite, when: str, returns: Array, success: Array) -> Metrics:
+def outcome_metrics(env: MetaEnv | Suite, when: str, outcome: rollout.Outcome) -> Metrics:
     """Mean return and share of successes over `[N, E]` episodes, nan left out; success of each environment of a suite."""
-    metrics = {f"return_{when}": jnp.nanmean(returns)}
+    metrics = {f"return_{when}": jnp.nanmean(outcome.returns)}
     if env.spec.has_success:
-        metrics[f"success_{when}"] = jnp.nanmean(success)
-        parts = rollout.by_env(env, success).items()
+        metrics[f"success_{when}"] = jnp.nanmean(outcome.success)
+        parts = rollout.by_env(env, outcome.success).items()
         metrics |= {f"success_{when}/{name}": jnp.nanmean(part) for name, part in parts}
     return metrics
 

@@ -116,20 +116,20 @@ class InnerLoop:
         advantage = jax.vmap(returns.gae, in_axes=(0, 0, 0, 0, 0, None))(
             t.reward_t, discount_t, continues_t, value_tm1, value_t, self.config.gae_lambda
         )
-        obs, action, dist, log_prob, advantage = jax.tree.map(
-            lambda x: x.reshape(-1, *x.shape[2:]),
-            (normalize.apply(stats, t.obs_tm1), t.action_tm1, t.dist_tm1, t.log_prob_tm1, advantage),
+        action, dist, log_prob, advantage = jax.tree.map(
+            self.policy.arrange, (t.action_tm1, t.dist_tm1, t.log_prob_tm1, advantage)
         )
-        return Batch(obs, action, dist, log_prob, losses.standardise(advantage))
+        return Batch(self.policy.context(stats, t), action, dist, log_prob, losses.standardise(advantage))
 
     def _loss(self, params: Params, batch: Batch) -> Array:
-        log_prob = self.policy.distribution.log_prob(self.policy.dist(params, batch.obs), batch.action)
+        log_prob = self.policy.distribution.log_prob(self.policy.dist(params, batch.context), batch.action)
         return losses.SURROGATES[self.config.surrogate](log_prob, batch.log_prob, batch.advantage)
 
     def _run_episodes(self, params, axis, stats, tasks, key, shape) -> Transition:
         """One episode per environment (more where they terminate early)."""
         key_start, key_run = jax.random.split(key)
         act = make_act(self.policy, stats, params, axis)
-        state = rollout.start(self.env, tasks, key_start, shape)
+        history = rollout.no_history(self.env, shape, self.policy.init_carry(shape))
+        state = rollout.start(self.env, tasks, key_start, shape, history)
         _, transitions = rollout.collect(self.env, act, tasks, state, key_run, self.env.spec.horizon)
         return transitions

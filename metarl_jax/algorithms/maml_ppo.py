@@ -75,6 +75,8 @@ def make(config: MamlPpoConfig, env: MetaEnv | Suite, policy_config: PolicyConfi
         policy_params=lambda state: state.params["policy"],
         act=lambda state, params: make_act(policy, state.obs_stats, params, 0),
         adapt=inner.adapt_tasks,
+        init_carry=policy.init_carry,
+        keeps_history=False,
         env_steps_per_iteration=inner.env_steps_per_trial(shape),
     )
 
@@ -101,7 +103,7 @@ def meta_loss(
         adapted, _ = inner.adapt(meta, meta["policy"], support)
         loss, parts = policy_loss(policy, adapted, query, config.update.clip, weights)
         if config.inner_kl_coef:
-            start = policy.dist(meta["policy"], support[0].obs)
+            start = policy.dist(meta["policy"], support[0].context)
             loss += config.inner_kl_coef * jnp.mean(policy.distribution.kl(support[0].dist, start))
         return loss, parts
 

@@ -74,13 +74,14 @@ class Standing(NamedTuple):
 
     tasks: Task
     rollout: rollout.RolloutState
-    latest_return: Array  # [N, E] of the latest whole episode of every environment; nan before its first
-    latest_success: Array  # [N, E] likewise
+    latest: rollout.Outcome  # of the latest whole episode of every environment; nan before its first
 
 
 def make(config: PpoConfig, env: MetaEnv | Suite, policy_config: PolicyConfig, iterations: int) -> Algorithm:
     """Builds the algorithm for a run of `iterations`."""
     rollout.check_num_tasks(env, config.num_tasks, "algorithm.num_tasks")
+    if policy_config.memory.name != "none":
+        raise ConfigError("ppo takes its steps out of their order, which a memory needs: use --algorithm rl2.")
     policy = make_policy(policy_config, env.spec)
     critic = make_network(config.critic, 1, out_scale=1.0)
     optimizer = make_optimizer(config.optimizer, iterations * config.update.epochs * config.update.minibatches)
@@ -92,7 +93,7 @@ def make(config: PpoConfig, env: MetaEnv | Suite, policy_config: PolicyConfig, i
         shape = (config.num_tasks, config.envs_per_task)
         started = rollout.start(env, tasks, key_start, shape)
         state = init_run_state(params, optimizer, env.spec.obs_dim, config.update.kl_coef)
-        return state._replace(rollout=Standing(tasks, started, *[jnp.full(shape, jnp.nan, float)] * 2))
+        return state._replace(rollout=Standing(tasks, started, rollout.Outcome(*[jnp.full(shape, jnp.nan, float)] * 2)))
 
     def iterate(state: RunState, key: Key) -> tuple[RunState, Metrics]:
         key_run, key_update = jax.random.split(key)
@@ -105,16 +106,13 @@ def make(config: PpoConfig, env: MetaEnv | Suite, policy_config: PolicyConfig, i
             return ppo_loss(params, jax.tree.map(lambda x: x[rows], (batch, values)), weights)
 
         state, metrics = run_epochs(config.update, loss, optimizer, state, key_update, config.batch_size, iterations)
-        standing = Standing(
-            standing.tasks,
-            running,
-            latest_at_end(transitions, transitions.return_t, standing.latest_return),
-            latest_at_end(transitions, transitions.success_t, standing.latest_success),
-        )
+        so_far = rollout.Outcome(transitions.return_t, transitions.success_t)
+        latest = jax.tree.map(lambda x, before: latest_at_end(transitions, x, before), so_far, standing.latest)
+        standing = Standing(standing.tasks, running, latest)
         obs_stats = policy.observe(state.obs_stats, [transitions])
         state = state._replace(step=state.step + 1, obs_stats=obs_stats, rollout=standing)
         for when in ("before", "after"):  # nothing adapts at test time: one number
-            metrics |= outcome_metrics(env, when, standing.latest_return, standing.latest_success)
+            metrics |= outcome_metrics(env, when, latest)
         return state, metrics | action_metrics(policy, transitions)
 
     def ppo_loss(params: Params, data: tuple[Batch, Values], weights: Weights) -> tuple[Array, Metrics]:
@@ -131,6 +129,8 @@ def make(config: PpoConfig, env: MetaEnv | Suite, policy_config: PolicyConfig, i
         policy_params=lambda state: state.params["policy"],
         act=lambda state, params: make_act(policy, state.obs_stats, params, 0),
         adapt=lambda state, params, transitions: params,
+        init_carry=lambda shape: (),
+        keeps_history=False,
         env_steps_per_iteration=config.batch_size,
     )
 

@@ -12,7 +12,7 @@ from .. import losses
 from ..distributions import Gaussian
 from ..errors import ConfigError
 from ..optim import apply_gradients
-from ..policies import Policy
+from ..policies import Context, Policy
 from ..types import Array, Key, Metrics, Params, RunState
 
 
@@ -57,9 +57,9 @@ class PpoUpdateConfig:
 
 
 class Batch(NamedTuple):
-    """What the policy's part of the loss needs, B steps."""
+    """What the policy's part of the loss needs, B steps (`[L, B / L]`, where the policy has a memory)."""
 
-    obs: Array  # [B, obs_dim], standardised
+    context: Context  # what the policy's distributions follow from
     action: Array  # [B, action_dim], raw
     dist: Gaussian  # [B, action_dim], what drew the action
     log_prob: Array  # [B]
@@ -74,8 +74,12 @@ class Weights(NamedTuple):
 
 
 def policy_loss(policy: Policy, params: Params, batch: Batch, clip: float, weights: Weights) -> tuple[Array, Metrics]:
-    """Clipped surrogate, entropy bonus and KL penalty: a scalar to be minimised, and its parts."""
-    dist = policy.dist(params, batch.obs)
+    """`clipped_loss` of the policy that `params` are."""
+    return clipped_loss(policy, policy.dist(params, batch.context), batch, clip, weights)
+
+
+def clipped_loss(policy: Policy, dist: Gaussian, batch: Batch, clip: float, weights: Weights) -> tuple[Array, Metrics]:
+    """Clipped surrogate, entropy bonus and KL penalty of action distributions: a scalar to be minimised, and its parts."""
     log_prob = policy.distribution.log_prob(dist, batch.action)
     surrogate = losses.ppo_clip(log_prob, batch.log_prob, batch.advantage, clip)
     entropy = jnp.mean(policy.distribution.entropy(dist))

@@ -68,5 +68,7 @@ def make(config: ReptileConfig, env: MetaEnv | Suite, policy_config: PolicyConfi
         policy_params=lambda state: state.params["policy"],
         act=lambda state, params: make_act(policy, state.obs_stats, params, 0),
         adapt=inner.adapt_tasks,
+        init_carry=policy.init_carry,
+        keeps_history=False,
         env_steps_per_iteration=inner.env_steps_per_trial(shape),
     )

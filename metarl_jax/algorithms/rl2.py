@@ -1,0 +1,213 @@
+"""RL^2 (arXiv:1611.02779): PPO over trials, with a memory that lasts through the episodes of one task."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from .. import losses, returns, rollout
+from ..distributions import Gaussian
+from ..errors import ConfigError
+from ..networks import MEMORIES, NetworkConfig, make_memory, make_network
+from ..optim import OptimizerConfig, init_run_state, make_optimizer
+from ..policies import Policy, PolicyConfig, Sequence, input_size, make_act, make_policy, memory_inputs
+from ..types import Algorithm, Array, EnvSpec, Key, MetaEnv, Metrics, Params, RunState, Suite, Transition
+from .diagnostics import action_metrics, outcome_metrics
+from .ppo_update import Batch, PpoUpdateConfig, Weights, clipped_loss, run_epochs
+
+
+@dataclasses.dataclass(frozen=True)
+class Rl2Config:
+    """Knobs of RL^2."""
+
+    name: ClassVar[str] = "rl2"
+
+    num_tasks: int = 40
+    """Tasks per iteration."""
+    envs_per_task: int = 2
+    """Trials of each task, each with a memory of its own."""
+    episodes: int = 2
+    """Length of a trial in horizons; the memory is cleared before the first episode alone."""
+    chunk: int = 100
+    """Steps through which gradients flow back; each chunk begins with the memory of the sampling time."""
+    gamma: float = 0.99
+    """Discount; rewards of later episodes of a trial count for the actions of earlier ones."""
+    gae_lambda: float = 0.95
+    """Exponential weight of generalised advantage estimation."""
+    reward_scale: float = 1.0
+    """Factor on rewards in learning (not in what is reported), to bring the critic's targets near 1 to 10."""
+    critic: NetworkConfig = NetworkConfig()
+    """Network that predicts the return from what the memory says."""
+    shared_memory: bool = False
+    """The critic reads the policy's memory; else it has its own of the same kind."""
+    value_coef: float = 0.5
+    """Weight of the critic's loss."""
+    update: PpoUpdateConfig = PpoUpdateConfig(epochs=5, minibatches=4)
+    """Update of actor and critic; minibatches are of trials."""
+    optimizer: OptimizerConfig = OptimizerConfig(lr=5e-4, max_grad_norm=0.5)
+    """Optimiser of actor and critic."""
+
+    def __post_init__(self):
+        if min(self.num_tasks, self.envs_per_task, self.episodes, self.chunk) < 1:
+            raise ConfigError("num_tasks, envs_per_task, episodes and chunk must be at least 1.")
+        if not (0.0 <= self.gamma <= 1.0 and 0.0 <= self.gae_lambda <= 1.0):
+            raise ConfigError("gamma and gae_lambda must lie in [0, 1].")
+        if not (0.0 < self.reward_scale < float("inf") and 0.0 <= self.value_coef < float("inf")):
+            raise ConfigError("reward_scale must be positive and finite, value_coef finite and >= 0.")
+        self.update.check_divides(self.num_tasks * self.envs_per_task, "trials (num_tasks * envs_per_task)")
+
+
+class Steps(NamedTuple):
+    """What the loss needs of B = N * E trials, in C chunks of L steps: every field `[L, C, B, ...]`."""
+
+    inputs: Array
+    action: Array
+    dist: Gaussian
+    log_prob: Array
+    advantage: Array
+    target: Array  # what the critic should say
+
+
+class ActorCritic(NamedTuple):
+    """Policy and critic as one model of sequences."""
+
+    init: Callable[[Key], Params]
+    init_carry: Callable[[tuple[int, ...]], Any]
+    apply: Callable[[Params, Sequence], tuple[Any, Gaussian, Array]]  # -> carry after, distributions, values [L, ...]
+
+
+def make(config: Rl2Config, env: MetaEnv | Suite, policy_config: PolicyConfig, iterations: int) -> Algorithm:
+    """Builds the algorithm for a run of `iterations`."""
+    rollout.check_num_tasks(env, config.num_tasks, "algorithm.num_tasks")
+    num_steps = config.episodes * env.spec.horizon
+    if num_steps % config.chunk:
+        near = min((c for c in range(1, num_steps + 1) if num_steps % c == 0), key=lambda c: abs(c - config.chunk))
+        raise ConfigError(
+            f"trials of {num_steps} steps cannot be cut into chunks of {config.chunk}; chunk can be {near}."
+        )
+    policy = make_policy(policy_config, env.spec)
+    model = make_actor_critic(config, policy, policy_config, env.spec)
+    optimizer = make_optimizer(config.optimizer, iterations * config.update.epochs * config.update.minibatches)
+    shape = (config.num_tasks, config.envs_per_task)
+
+    def init(key: Key) -> RunState:
+        return init_run_state(model.init(key), optimizer, env.spec.obs_dim, config.update.kl_coef)
+
+    def iterate(state: RunState, key: Key) -> tuple[RunState, Metrics]:
+        key_tasks, key_start, key_run, key_update = jax.random.split(key, 4)
+        tasks = rollout.sample_tasks(env, key_tasks, config.num_tasks)
+        history = rollout.no_history(env, shape, policy.init_carry(shape))
+        start = rollout.start(env, tasks, key_start, shape, history)
+        act = make_act(policy, state.obs_stats, state.params["policy"], None)
+        end, transitions = rollout.collect(env, act, tasks, start, key_run, num_steps)
+        steps, carries = prepare(config, model, policy_config, state, transitions, end)
+
+        def loss(params: Params, rows: Array, weights: Weights) -> tuple[Array, Metrics]:
+            batch, target = take_trials(steps, carries, rows)
+            _, dist, value = model.apply(params, batch.context)
+            actor_loss, metrics = clipped_loss(policy, dist, batch, config.update.clip, weights)
+            value_loss = jnp.mean((value - target) ** 2)
+            return actor_loss + config.value_coef * value_loss, metrics | {"value_loss": value_loss}
+
+        size = config.num_tasks * config.envs_per_task
+        state, metrics = run_epochs(config.update, loss, optimizer, state, key_update, size, iterations)
+        state = state._replace(step=state.step + 1, obs_stats=policy.observe(state.obs_stats, [transitions]))
+        for when, episode in (("before", 0), ("after", config.episodes - 1)):
+            metrics |= outcome_metrics(env, when, rollout.episode_outcome(transitions, episode))
+        return state, metrics | action_metrics(policy, transitions)
+
+    return Algorithm(
+        init=init,
+        iterate=iterate,
+        policy_params=lambda state: state.params["policy"],
+        act=lambda state, params: make_act(policy, state.obs_stats, params, 0),
+        adapt=lambda state, params, transitions: params,  # the memory adapts
+        init_carry=policy.init_carry,
+        keeps_history=True,
+        env_steps_per_iteration=shape[0] * shape[1] * num_steps,
+    )
+
+
+def make_actor_critic(config: Rl2Config, policy: Policy, policy_config: PolicyConfig, spec: EnvSpec) -> ActorCritic:
+    """The policy and a critic with a memory of its own, or with the policy's."""
+    if policy_config.memory.name == "none":
+        raise ConfigError(f"rl2 adapts by memory: set policy.memory.name to one of {', '.join(MEMORIES)}.")
+    memory = make_memory(policy_config.memory)
+    network = make_network(config.critic, 1, out_scale=1.0)
+
+    def init(key: Key) -> Params:
+        key_policy, key_memory, key_value = jax.random.split(key, 3)
+        params = {"policy": policy.init(key_policy), "value": network.init(key_value, policy_config.memory.width)}
+        if not config.shared_memory:
+            params["memory"] = memory.init(key_memory, input_size(spec))
+        return params
+
+    def init_carry(shape: tuple[int, ...]) -> tuple[Any, Any]:
+        return policy.init_carry(shape), () if config.shared_memory else memory.init_carry(shape)
+
+    def apply(params: Params, sequence: Sequence) -> tuple[Any, Gaussian, Array]:
+        carry, critic_carry = sequence.carry
+        carry, features = policy.features(params["policy"], sequence._replace(carry=carry))
+        dist = policy.head(params["policy"], features)
+        if not config.shared_memory:
+            resets = jnp.zeros(sequence.inputs.shape[:-1], bool)
+            critic_carry, features = memory.unroll(params["memory"], critic_carry, sequence.inputs, resets)
+        return (carry, critic_carry), dist, network.apply(params["value"], features)[..., 0]
+
+    return ActorCritic(init, init_carry, apply)
+
+
+def prepare(
+    config: Rl2Config,
+    model: ActorCritic,
+    policy_config: PolicyConfig,
+    state: RunState,
+    transitions: Transition,
+    end: rollout.RolloutState,
+) -> tuple[Steps, Any]:
+    """Cuts `[N, E, T]` experience into chunks and adds advantages and the critic's targets.
+
+    A trial is one episode of the problem that RL^2 solves: values go on through the ends of the task's episodes, and
+    beyond the end of the trial, where the critic is asked for what would follow.
+
+    Returns:
+      The steps, and the carries before each chunk, `[C, B, ...]`.
+    """
+
+    def see(obs: Array, action: Array, reward: Array, last: Array) -> Array:
+        return memory_inputs(policy_config, state.obs_stats, obs, action, reward, last)
+
+    def cut(x: Array) -> Array:
+        """`[N, E, T, ...]` -> `[C, L, B, ...]`."""
+        x = jnp.moveaxis(x.reshape(-1, *x.shape[2:]), 1, 0)
+        return x.reshape(-1, config.chunk, *x.shape[1:])
+
+    t = jax.tree.map(cut, transitions)
+    inputs = see(t.obs_tm1, t.action_tm2, t.reward_tm1, t.last_tm1)
+
+    def run_chunk(carry: Any, inputs: Array) -> tuple[Any, tuple[Any, Array]]:
+        after, _, value = model.apply(state.params, Sequence(inputs, carry))
+        return after, (carry, value)
+
+    carry, (carries, value) = jax.lax.scan(run_chunk, model.init_carry(inputs.shape[2:3]), inputs)
+    ahead = see(end.obs, end.history.action, end.history.reward, end.history.last)
+    _, _, value_end = model.apply(state.params, Sequence(ahead.reshape(1, -1, ahead.shape[-1]), carry))
+    value_tm1 = value.reshape(-1, value.shape[-1])  # [T, B]
+    value_t = jnp.concatenate([value_tm1[1:], value_end])
+    reward_t = config.reward_scale * t.reward_t.reshape(value_t.shape)
+    ones = jnp.ones_like(value_t)
+    gae = jax.vmap(returns.gae, in_axes=(1, 1, 1, 1, 1, None), out_axes=1)
+    advantage = gae(reward_t, config.gamma * ones, ones, value_tm1, value_t, config.gae_lambda)
+    advantage, target = (x.reshape(value.shape) for x in (advantage, value_tm1 + advantage))
+    steps = Steps(inputs, t.action_tm1, t.dist_tm1, t.log_prob_tm1, advantage, target)
+    return jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), steps), carries
+
+
+def take_trials(steps: Steps, carries: Any, rows: Array) -> tuple[Batch, Array]:
+    """All chunks of some trials side by side, `[L, C * len(rows)]`, and the critic's targets."""
+    steps = jax.tree.map(lambda x: x[:, :, rows].reshape(x.shape[0], -1, *x.shape[3:]), steps)
+    carry = jax.tree.map(lambda x: x[:, rows].reshape(-1, *x.shape[2:]), carries)
+    advantage = losses.standardise(steps.advantage)
+    return Batch(Sequence(steps.inputs, carry), steps.action, steps.dist, steps.log_prob, advantage), steps.target
