@@ -139,37 +139,35 @@ def step_errors(env: MetaWorldEnv, vector: np.ndarray, episode: Episode) -> dict
     return {key: error.reshape(len(error), -1).max(axis=1) for key, error in errors.items()}
 
 
-def free_run(env: MetaWorldEnv, vector: np.ndarray, actions: np.ndarray) -> np.ndarray:
-    """Observations `[T, 39]` when the actions `[T, 4]` are played from our own reset."""
-    state, _ = first_step(env, vector)
-    run = _compiled(env)["run"]
-    return np.asarray(run(state, jnp.asarray(actions, jnp.float32), jnp.asarray(vector, float)))
+def free_run(env: MetaWorldEnv, vectors: np.ndarray, actions: np.ndarray) -> np.ndarray:
+    """Observations `[N, T, 39]` when the actions `[N, T, 4]` are played from our own resets to the tasks `[N, d]`."""
+    return np.asarray(_compiled(env)["runs"](jnp.asarray(vectors, float), jnp.asarray(actions, jnp.float32)))
 
 
 def apart(obs: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Distances `[T]`, m, between the hands or the objects of two runs, whichever is larger, by their observations."""
+    """Distances `[...]`, m, of the hands or the objects in two observations `[..., 39]`, whichever are further apart."""
     positions = [slice(0, 3), slice(4, 7), slice(11, 14)]
-    return np.max([np.linalg.norm(obs[:, p] - other[:, p], axis=1) for p in positions], axis=0)
+    return np.max([np.linalg.norm(obs[..., p] - other[..., p], axis=-1) for p in positions], axis=0)
 
 
 def free_running_error(env: MetaWorldEnv, vector: np.ndarray, episode: Episode) -> np.ndarray:
     """Distances `[T]`, m, of hand and objects from the episode's, when its actions are played from our own reset."""
-    return apart(free_run(env, vector, episode.action), episode.obs)
+    return apart(free_run(env, vector[None], episode.action[None])[0], episode.obs)
 
 
 @functools.lru_cache(maxsize=2)
 def _compiled(env: MetaWorldEnv) -> dict[str, Any]:
     """Compiled once for all tasks of an environment."""
 
-    def run(state: State, actions: jax.Array, task: jax.Array) -> jax.Array:
+    def run(task: jax.Array, actions: jax.Array) -> jax.Array:
         def step(state: State, action: jax.Array):
             state, timestep = env.step(state, action, task)
             return state, timestep.obs
 
-        return jax.lax.scan(step, state, actions)[1]
+        return jax.lax.scan(step, env.reset(jax.random.key(0), task)[0], actions)[1]
 
     step_each = jax.vmap(env.step, in_axes=(0, 0, None))
-    return {"reset": jax.jit(env.reset), "step_each": jax.jit(step_each), "run": jax.jit(run)}
+    return {"reset": jax.jit(env.reset), "step_each": jax.jit(step_each), "runs": jax.jit(jax.vmap(run))}
 
 
 def relative_error(ours, theirs) -> np.ndarray:
