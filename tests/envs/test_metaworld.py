@@ -13,6 +13,7 @@ from metarl_jax.benchmarks.metaworld import reference
 from metarl_jax.envs import METAWORLD, make
 from metarl_jax.envs.metaworld import FAMILIES, suites
 from metarl_jax.envs.metaworld.env import HORIZON
+from metarl_jax.errors import ConfigError
 
 NUM_STEPS = 150
 
@@ -153,6 +154,13 @@ def test_suite_vectors_are_those_of_the_package(suite, split):
     for name, ours in vectors.items():
         theirs = reference.task_vectors([task for task in tasks if task.env_name == name])
         np.testing.assert_array_equal(ours, theirs)
+
+
+def test_mjx_names_the_geometry_that_it_cannot_simulate():
+    with pytest.raises(
+        ConfigError, match=r"CYLINDER.*BOX.*collisions not implemented\. Use the 'mujoco' or the 'warp'"
+    ):
+        make("metaworld/reach-v3", physics="mjx")
 
 
 def test_goal_is_hidden_for_meta_learning():
