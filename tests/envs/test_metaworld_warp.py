@@ -3,7 +3,6 @@
 import functools
 import importlib.util
 
-import numpy as np
 import pytest
 
 from metarl_jax.benchmarks.metaworld import reference, warp_drift
@@ -15,7 +14,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Mesh:UserWarning", "ignore:MULTICCD:UserWarning"),  # MJX on the scenes' shapes
 ]
 
-SCENES = ("reach-v3", "drawer-close-v3")
+SCENES = ("reach-v3", "door-close-v3")
 NUM_STEPS = 20
 
 
@@ -34,9 +33,7 @@ def expert_episode(name):
 @pytest.mark.parametrize("name", SCENES)
 def test_steps_from_the_package_states(name):
     errors = reference.step_errors(warp_env(name), *expert_episode(name))
-    worst = np.max(list(errors.values()), axis=0)
-    # Warp has no contact margins: a step in which something enters the package's may differ.
-    assert np.median(worst) < 1e-4 and (worst < warp_drift.ALIKE).mean() >= 0.9, errors
+    assert max(error.max() for error in errors.values()) < 1e-3, errors
 
 
 @pytest.mark.parametrize("name", SCENES)
