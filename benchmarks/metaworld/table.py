@@ -38,8 +38,9 @@ def main(
         "settings": settings,
         "rows": [],
     }
-    for name in options.tasks or tasks:
+    for name in options.tasks:
         lookup(name, FAMILIES, "family")
+    for name in options.tasks or tasks:
         start = time.perf_counter()
         row = {"task": name, **measure(name)}
         if not record["rows"]:
