@@ -9,7 +9,8 @@ Columns, worst values over the goals and steps tried:
   steps alike      share of these steps whose positions agree to 1e-5
   free, single     as "free", in single precision against the package as it is
   package, cold    as "free", the package against itself with a cold solver, which is how our steps begin
-  package, shaken  the same, when also its states move at random by no more than single precision can tell; worst of 10
+  package, shaken  the same, when also its states move at random by up to a unit in the last place of single precision;
+                   worst of 10
 An object at the point of touching, or loose on an edge, makes 1e-4 m of such a difference in one step. That alone parts
 the "single" columns from the others, and it parts the package from itself as far.
 """

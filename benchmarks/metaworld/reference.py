@@ -88,7 +88,7 @@ def play(env: SawyerXYZEnv, act: Act, num_steps: int, start: Start = "warm", see
       num_steps: T.
       start: how a step begins: "warm", as the package does, with the last step's contact forces as the solver's first
         guess; "cold", without, as steps of ours begin; "rounded", cold and from a state in single precision; "shaken",
-        cold and from a state that differs at random by no more than single precision can tell. It matters: a loose
+        cold and from a state that differs at random by up to a unit in the last place of single precision. It matters: a loose
         object on edge turns a rounded state (1e-8) into another way of rocking (1e-4) within one step.
       seed: of the shaking.
     """
