@@ -4,6 +4,8 @@ import importlib
 import json
 import os
 import platform
+import subprocess
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -43,7 +45,7 @@ def run(name: str, as_json: bool, command: str) -> None:
     for column in rows[0]:
         table.add_column(column, justify="left" if isinstance(rows[0][column], str) else "right")
     for row in rows:
-        table.add_row(*(_show(value) for value in row.values()))
+        table.add_row(*(show(value) for value in row.values()))
     Console().print(table)
 
 
@@ -54,6 +56,15 @@ def machine() -> str:
     return f"{_processor()}, {cores} cores; jax {jax.__version__} on {devices}"
 
 
+def commit() -> str | None:
+    """What was measured, where it is a checkout; "-dirty" if it has changes."""
+    git = ["git", "describe", "--always", "--dirty", "--exclude", "*"]
+    try:
+        return subprocess.run(git, cwd=Path(__file__).parent, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
 def _processor() -> str:
     try:
         with open("/proc/cpuinfo") as file:
@@ -62,7 +73,8 @@ def _processor() -> str:
         return platform.processor() or platform.machine()
 
 
-def _show(value: Any) -> str:
+def show(value: Any) -> str:
+    """A cell of a table."""
     if value is None:
         return "-"
     return (

@@ -1,9 +1,10 @@
 """Drives the installed `metaworld` package, and translates its states into ours."""
 
+import functools
 import pickle
 import warnings
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,8 +15,10 @@ from metaworld.policies import ENV_POLICY_MAP
 from metaworld.sawyer_xyz_env import SawyerXYZEnv
 
 from ...envs.metaworld.env import MetaWorldEnv, State
+from ...types import TimeStep
 
-Start = Literal["warm", "cold", "rounded"]
+Start = Literal["warm", "cold", "rounded", "shaken"]
+Act = Callable[[np.ndarray], np.ndarray]  # observation [39] -> action [4]
 INFO = ("success", "near_object", "grasp_success", "grasp_reward", "in_place_reward", "obj_to_target")
 
 
@@ -52,8 +55,8 @@ def task_vectors(tasks: list[Task]) -> np.ndarray:
     return np.array([pickle.loads(task.data)["rand_vec"] for task in tasks])
 
 
-def expert_episode(env: SawyerXYZEnv, name: str, num_steps: int, noise: float, start: Start = "warm") -> Episode:
-    """Steps of the package's scripted policy with normal noise on its actions (see `play`); the goal must be shown."""
+def expert(name: str, noise: float) -> Act:
+    """The package's scripted policy with normal noise on its actions, clipped to their bounds; the goal must be shown."""
     rng, policy = np.random.default_rng(0), ENV_POLICY_MAP[name]()
 
     def act(obs: np.ndarray) -> np.ndarray:
@@ -62,27 +65,42 @@ def expert_episode(env: SawyerXYZEnv, name: str, num_steps: int, noise: float, s
             wanted = policy.get_action(obs.copy())  # some policies write into what they are given
         return np.clip(wanted + noise * rng.normal(size=4), -1, 1).astype(np.float32)
 
-    return play(env, act, num_steps, start)
+    return act
 
 
-def play(env: SawyerXYZEnv, act: Callable, num_steps: int, start: Start = "warm") -> Episode:
-    """Resets the package's environment and steps it with `act(obs) -> action`.
+def expert_episode(env: SawyerXYZEnv, name: str, num_steps: int, noise: float, start: Start = "warm") -> Episode:
+    """Steps of the package's scripted policy; see `expert` and `play`."""
+    return play(env, expert(name, noise), num_steps, start)
+
+
+def replay(env: SawyerXYZEnv, episode: Episode, start: Start, seed: int = 0) -> Episode:
+    """The same actions once more, from the package's own reset; see `play`."""
+    actions = iter(episode.action.astype(np.float32))
+    return play(env, lambda obs: next(actions), len(episode.action), start, seed)
+
+
+def play(env: SawyerXYZEnv, act: Act, num_steps: int, start: Start = "warm", seed: int = 0) -> Episode:
+    """Resets the package's environment and steps it.
 
     Args:
       env: the package's environment.
       act: what to do.
       num_steps: T.
       start: how a step begins: "warm", as the package does, with the last step's contact forces as the solver's first
-        guess; "cold", without, as steps of ours begin; "rounded", cold and from a state in single precision. It matters: a
-        loose object on edge turns a rounded state (1e-8) into another way of rocking (1e-4) within one step.
+        guess; "cold", without, as steps of ours begin; "rounded", cold and from a state in single precision; "shaken",
+        cold and from a state that differs at random by up to a unit in the last place of single precision. It matters: a loose
+        object on edge turns a rounded state (1e-8) into another way of rocking (1e-4) within one step.
+      seed: of the shaking.
     """
     first_obs, _ = env.reset()
-    obs, data, steps = first_obs, env.data, []
+    obs, data, rng, steps = first_obs, env.data, np.random.default_rng(seed), []
     for _ in range(num_steps):
         action = act(obs)
-        if start == "rounded":
-            for array in (data.qpos, data.qvel, data.mocap_pos):
+        for array in (data.qpos, data.qvel, data.mocap_pos):
+            if start == "rounded":
                 array[:] = array.astype(np.float32)
+            if start == "shaken":
+                array += rng.uniform(-1, 1, array.shape) * np.spacing(np.abs(array).astype(np.float32))
         if start != "warm":
             data.qacc_warmstart[:] = 0.0
         before = data.qpos.copy(), data.qvel.copy(), data.mocap_pos[0].copy(), np.array(env._prev_obs)
@@ -92,9 +110,14 @@ def play(env: SawyerXYZEnv, act: Callable, num_steps: int, start: Start = "warm"
     return Episode(first_obs, *columns, dict(zip(INFO, info.T, strict=True)))
 
 
+def first_step(env: MetaWorldEnv, vector: np.ndarray) -> tuple[State, TimeStep]:
+    """Our reset to a task."""
+    return _compiled(env)["reset"](jax.random.key(0), jnp.asarray(vector, float))
+
+
 def translated_states(env: MetaWorldEnv, vector: np.ndarray, episode: Episode) -> State:
     """Our states before each of the episode's steps, leaves `[T, ...]`."""
-    first, _ = jax.jit(env.reset)(jax.random.key(0), jnp.asarray(vector, float))
+    first, _ = first_step(env, vector)
     states = jax.tree.map(lambda x: jnp.broadcast_to(x, (len(episode.action), *x.shape)), first)
     physics = states.physics._replace(
         qpos=jnp.asarray(episode.qpos, float),
@@ -107,29 +130,44 @@ def translated_states(env: MetaWorldEnv, vector: np.ndarray, episode: Episode) -
 def step_errors(env: MetaWorldEnv, vector: np.ndarray, episode: Episode) -> dict[str, np.ndarray]:
     """Relative errors `[T]` of what our environment says after one step from each of the episode's states, by name."""
     states = translated_states(env, vector, episode)
-    step = jax.jit(jax.vmap(env.step, in_axes=(0, 0, None)))
-    after, timestep = step(states, jnp.asarray(episode.action, jnp.float32), jnp.asarray(vector, float))
+    after, timestep = _compiled(env)["step_each"](
+        states, jnp.asarray(episode.action, jnp.float32), jnp.asarray(vector, float)
+    )
     ours = {"qpos": after.physics.qpos, "obs": timestep.obs, "reward": timestep.reward, **timestep.info}
     theirs = {"qpos": episode.next_qpos, "obs": episode.obs, "reward": episode.reward, **episode.info}
     errors = {key: relative_error(ours[key], theirs[key]) for key in theirs}
     return {key: error.reshape(len(error), -1).max(axis=1) for key, error in errors.items()}
 
 
+def free_run(env: MetaWorldEnv, vectors: np.ndarray, actions: np.ndarray) -> np.ndarray:
+    """Observations `[N, T, 39]` when the actions `[N, T, 4]` are played from our own resets to the tasks `[N, d]`."""
+    return np.asarray(_compiled(env)["runs"](jnp.asarray(vectors, float), jnp.asarray(actions, jnp.float32)))
+
+
+def apart(obs: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Distances `[...]`, m, of the hands or the objects in two observations `[..., 39]`, whichever are further apart."""
+    positions = [slice(0, 3), slice(4, 7), slice(11, 14)]
+    return np.max([np.linalg.norm(obs[..., p] - other[..., p], axis=-1) for p in positions], axis=0)
+
+
 def free_running_error(env: MetaWorldEnv, vector: np.ndarray, episode: Episode) -> np.ndarray:
     """Distances `[T]`, m, of hand and objects from the episode's, when its actions are played from our own reset."""
-    task = jnp.asarray(vector, float)
-    state, _ = jax.jit(env.reset)(jax.random.key(0), task)
+    return apart(free_run(env, vector[None], episode.action[None])[0], episode.obs)
 
-    def step(state: State, action: jax.Array):
-        state, timestep = env.step(state, action, task)
-        return state, timestep.obs
 
-    _, obs = jax.jit(lambda state, actions: jax.lax.scan(step, state, actions))(
-        state, jnp.asarray(episode.action, jnp.float32)
-    )
-    positions = [slice(0, 3), slice(4, 7), slice(11, 14)]
-    apart = [np.linalg.norm(np.asarray(obs)[:, p] - episode.obs[:, p], axis=1) for p in positions]
-    return np.max(apart, axis=0)
+@functools.lru_cache(maxsize=2)
+def _compiled(env: MetaWorldEnv) -> dict[str, Any]:
+    """Compiled once for all tasks of an environment."""
+
+    def run(task: jax.Array, actions: jax.Array) -> jax.Array:
+        def step(state: State, action: jax.Array):
+            state, timestep = env.step(state, action, task)
+            return state, timestep.obs
+
+        return jax.lax.scan(step, env.reset(jax.random.key(0), task)[0], actions)[1]
+
+    step_each = jax.vmap(env.step, in_axes=(0, 0, None))
+    return {"reset": jax.jit(env.reset), "step_each": jax.jit(step_each), "runs": jax.jit(jax.vmap(run))}
 
 
 def relative_error(ours, theirs) -> np.ndarray:

@@ -26,7 +26,7 @@ class MjxPhysics:
             return mjx.put_model(self.model, impl="jax")
         except NotImplementedError as error:
             raise ConfigError(
-                f"MJX (XLA) cannot simulate this model: {error}. Use the 'mujoco' or the 'warp' physics backend."
+                f"MJX (XLA) cannot simulate this model: {str(error).rstrip('.')}. Use the 'mujoco' or the 'warp' physics backend."
             ) from error
 
     def _make_data(self) -> mjx.Data:
