@@ -79,6 +79,7 @@ ENVIRONMENTS: dict[str, Entry] = {
         "navigation", "... corners as point/promp; reward is progress, once past |x|+|y|=0.5 and nearest"
     ),
     "point-sparse/varibad": Entry("navigation", "... H=100"),
+    "recall": Entry("recall", "A corridor whose first observation says where to turn after the last step; H=200"),
 }
 
 # Meta-World's names are built of parts, which envs/metaworld/__init__.py explains.

@@ -23,8 +23,9 @@ from metarl_jax.algorithms.maml_ppo import MamlPpoConfig  # noqa: E402
 from metarl_jax.algorithms.ppo import PpoConfig  # noqa: E402
 from metarl_jax.algorithms.ppo_update import PpoUpdateConfig  # noqa: E402
 from metarl_jax.algorithms.reptile import ReptileConfig  # noqa: E402
+from metarl_jax.algorithms.rl2 import Rl2Config  # noqa: E402
 from metarl_jax.errors import ConfigError  # noqa: E402
-from metarl_jax.networks import NetworkConfig  # noqa: E402
+from metarl_jax.networks import MemoryConfig, NetworkConfig  # noqa: E402
 from metarl_jax.optim import OptimizerConfig  # noqa: E402
 from metarl_jax.policies import PolicyConfig  # noqa: E402
 from metarl_jax.types import EnvSpec, TimeStep  # noqa: E402
@@ -93,6 +94,13 @@ def tiny_policy():
     return PolicyConfig(network=NetworkConfig(hidden=(8,)), init_log_std=-0.5)
 
 
+@pytest.fixture(scope="session")
+def policy_for(tiny_policy):
+    """Name of an algorithm -> a tiny policy that it can train."""
+    memory = MemoryConfig("s5", width=8, state=4)
+    return lambda name: dataclasses.replace(tiny_policy, memory=memory) if name == "rl2" else tiny_policy
+
+
 _INNER = InnerLoopConfig(lr=0.3, gamma=0.9)
 _UPDATE = PpoUpdateConfig(epochs=2, minibatches=2, clip=0.3)
 _COMMON = {"num_tasks": 8, "envs_per_task": 8, "optimizer": OptimizerConfig(lr=3e-3)}
@@ -102,6 +110,15 @@ TINY = {
     "fomaml": dataclasses.replace(_MAML, first_order=True),
     "promp": dataclasses.replace(_MAML, inner=dataclasses.replace(_INNER, surrogate="ratio"), inner_kl_coef=5e-4),
     "reptile": ReptileConfig(**_COMMON, inner=dataclasses.replace(_INNER, steps=2)),
+    "rl2": Rl2Config(
+        num_tasks=4,
+        envs_per_task=2,
+        episodes=2,
+        chunk=4,
+        critic=NetworkConfig(hidden=(8,)),
+        update=_UPDATE,
+        optimizer=OptimizerConfig(lr=3e-3),
+    ),
     "ppo": PpoConfig(
         envs_per_task=8,
         unroll=14,

@@ -115,7 +115,7 @@ def problem(request, make_point, tiny_policy):
         stats = normalize.init(2)
         trial = jax.jit(lambda m: inner.run_trial(m, stats, tasks, jax.random.key(3), (3, 2)))(meta)
         nearby = jax.tree.map(lambda p, k: p + 0.02 * jax.random.normal(k, p.shape), meta, _keys(meta, 4))
-    assert trial.query.obs.dtype == jnp.float64
+    assert trial.query.context.dtype == jnp.float64
     return config, inner, nearby, trial
 
 

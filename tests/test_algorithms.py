@@ -15,19 +15,20 @@ from metarl_jax.algorithms.maml_ppo import MamlPpoConfig
 from metarl_jax.algorithms.ppo import PpoConfig
 from metarl_jax.algorithms.ppo_update import PpoUpdateConfig, run_epochs
 from metarl_jax.algorithms.reptile import ReptileConfig
+from metarl_jax.algorithms.rl2 import Rl2Config
 from metarl_jax.errors import ConfigError
 from metarl_jax.networks import Network
 from metarl_jax.optim import OptimizerConfig, init_run_state, make_optimizer
 from metarl_jax.policies import make_policy
 
-NAMES = ["maml-ppo", "fomaml", "promp", "reptile", "ppo"]
+NAMES = ["maml-ppo", "fomaml", "promp", "reptile", "rl2", "ppo"]
 ITERATIONS = 10
 
 
 @pytest.fixture(scope="module", params=NAMES)
-def trained(request, make_point, tiny_algorithms, tiny_policy):
+def trained(request, make_point, tiny_algorithms, policy_for):
     """Name, algorithm, jitted iteration, the first state, and the states and metrics after each of two iterations."""
-    algorithm = make_algorithm(tiny_algorithms[request.param], make_point(), tiny_policy, ITERATIONS)
+    algorithm = make_algorithm(tiny_algorithms[request.param], make_point(), policy_for(request.param), ITERATIONS)
     init, iterate = jax.jit(algorithm.init), jax.jit(algorithm.iterate)
     return request.param, algorithm, init, iterate, run(init, iterate, seed=0)
 
@@ -59,7 +60,7 @@ def test_iteration(trained):
         assert all(np.isfinite(x).all() for x in leaves(state.params))
         expected = {"return_before", "return_after", "entropy", "outer_grad_norm"}
         expected |= {f"action_{what}" for what in ("mean", "std", "min", "max")}
-        if name != "ppo":
+        if name not in ("ppo", "rl2"):
             expected |= {"inner_grad_norm"}
         if name != "reptile":
             expected |= {"loss", "surrogate", "kl", "kl_coef", "first_ratio_error"}
@@ -304,7 +305,7 @@ def test_normalize_obs(name, make_point, tiny_algorithms, tiny_policy):
 
     obs = jnp.array([[[0.7, -0.2]]])
     params = jax.tree.map(lambda x: x[None], algorithm.policy_params(state))
-    sample = algorithm.act(state, params)(obs, jax.random.key(2))
+    _, sample = algorithm.act(state, params)(obs, rollout.no_history(env, (1, 1)), jax.random.key(2))
     std = np.sqrt(stats.sum_square / stats.count)
     bare = make_policy(policy, env.spec)
     expected = bare.dist(algorithm.policy_params(state), (obs - stats.mean) / std).mean
@@ -352,23 +353,25 @@ BUSY_UPDATE = PpoUpdateConfig(epochs=2, minibatches=1, kl_coef=0.1, kl_target=0.
 BUSY = {  # with everything on that others depend on
     "maml-ppo": MamlPpoConfig(num_tasks=2, envs_per_task=2, update=BUSY_UPDATE, optimizer=BUSY_OPTIMIZER),
     "reptile": ReptileConfig(num_tasks=2, envs_per_task=2, inner=InnerLoopConfig(steps=1), optimizer=BUSY_OPTIMIZER),
+    "rl2": Rl2Config(num_tasks=2, envs_per_task=2, chunk=4, update=BUSY_UPDATE, optimizer=BUSY_OPTIMIZER),
     "ppo": PpoConfig(num_tasks=2, envs_per_task=2, unroll=4, update=BUSY_UPDATE, optimizer=BUSY_OPTIMIZER),
 }
 
 
 @pytest.mark.parametrize("name", BUSY)
-def test_no_dead_knob(name, vary, make_point, tiny_policy):
+def test_no_dead_knob(name, vary, make_point, policy_for):
     changes = list(vary(BUSY[name]))
     left_out = {"inner.learn_lr"} if name == "reptile" else set()  # which Reptile refuses
     assert set(leaf_names(BUSY[name])) - {field for field, _ in changes} <= left_out | {"critic.name"}
     env = make_point()
-    assert dead(BUSY[name], changes, lambda config: program(config, tiny_policy, env)) == []
+    assert dead(BUSY[name], changes, lambda config: program(config, policy_for(name), env)) == []
 
 
-def test_no_dead_knob_in_the_policy(vary, make_point, tiny_policy):
-    changes = [*vary(tiny_policy), ("distribution", dataclasses.replace(tiny_policy, distribution="tanh-gaussian"))]
+def test_no_dead_knob_in_the_policy(vary, make_point, policy_for):
+    base = policy_for("rl2")
+    changes = [*vary(base), ("distribution", dataclasses.replace(base, distribution="tanh-gaussian"))]
     env = make_point()
-    assert dead(tiny_policy, changes, lambda policy: program(BUSY["ppo"], policy, env)) == []
+    assert dead(base, changes, lambda policy: program(BUSY["rl2"], policy, env)) == []
 
 
 # Bad configurations.
@@ -387,6 +390,10 @@ NAN, INF = float("nan"), float("inf")
         (MamlPpoConfig, {"inner_kl_coef": NAN}, "inner_kl_coef"),
         (ReptileConfig, {"num_tasks": 0}, "num_tasks"),
         (ReptileConfig, {"inner": InnerLoopConfig(learn_lr=True)}, "learn_lr"),
+        (Rl2Config, {"episodes": 0}, "episodes"),
+        (Rl2Config, {"gamma": 1.1}, "gamma"),
+        (Rl2Config, {"reward_scale": 0.0}, "reward_scale"),
+        (Rl2Config, {"num_tasks": 3, "envs_per_task": 1}, "minibatches can be 3"),
         (PpoConfig, {"unroll": 0}, "unroll"),
         (PpoConfig, {"gamma": 1.1}, "gamma"),
         (PpoConfig, {"gae_lambda": NAN}, "gae_lambda"),

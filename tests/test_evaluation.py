@@ -84,16 +84,16 @@ def counting_algorithm():
     """The policy is its action; each adaptation adds 10 and a hundredth of the mean reward it was shown."""
 
     def act(state, params):
-        def fn(obs, key):
+        def fn(obs, history, key):
             action = jnp.broadcast_to(params[:, None, None], (*obs.shape[:2], 1))
-            return ActionSample(action, action, (), jnp.zeros(obs.shape[:2]))
+            return (), ActionSample(action, action, (), jnp.zeros(obs.shape[:2]))
 
         return fn
 
     def adapt(state, params, transitions):
         return params + 10.0 + 0.01 * transitions.reward_t.mean(axis=(1, 2))
 
-    return Algorithm(None, None, lambda state: state.action, act, adapt, 0)
+    return Algorithm(None, None, lambda state: state.action, act, lambda shape: (), False, adapt, 0)
 
 
 @pytest.mark.parametrize("num_steps", [0, 1, 3])

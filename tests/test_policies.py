@@ -9,7 +9,7 @@ from metarl_jax import normalize
 from metarl_jax.errors import ConfigError
 from metarl_jax.networks import NetworkConfig, make_network
 from metarl_jax.policies import PolicyConfig, make_act, make_policy
-from metarl_jax.types import EnvSpec
+from metarl_jax.types import EnvSpec, History
 
 SPEC = EnvSpec("walled", 5, 2, 10, (-1.0, -2.0), (1.0, 0.5))
 OPEN = SPEC._replace(name="open", action_low=(-np.inf, -1.0), action_high=(np.inf, 1.0))
@@ -75,7 +75,8 @@ def test_act(axis):
     params = many if axis == 0 else jax.tree.map(lambda x: x[0], many)
     past = np.random.default_rng(0).normal(2.0, 3.0, size=(50, 5)).astype(np.float32)
     obs = np.random.default_rng(1).normal(size=(3, 4, 5)).astype(np.float32)
-    sample = make_act(policy, normalize.of_batch(past), params, axis)(obs, jax.random.key(2))
+    history = History((), jnp.zeros((3, 4, 2)), jnp.zeros((3, 4)), jnp.zeros((3, 4), bool))
+    _, sample = make_act(policy, normalize.of_batch(past), params, axis)(obs, history, jax.random.key(2))
     raw, mean, std = np.asarray(sample.raw), np.asarray(sample.dist.mean), np.exp(sample.dist.log_std)
     for n in range(3):
         of_task = jax.tree.map(lambda x, n=n: x[n], many) if axis == 0 else params

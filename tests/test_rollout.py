@@ -123,18 +123,29 @@ def test_log_prob_is_that_of_the_draw(run):
     np.testing.assert_allclose(t.log_prob_tm1, expected, rtol=1e-5)
 
 
-def test_first_episode_return(run):
+@pytest.mark.parametrize("index", [0, 1])
+def test_episode_return(run, index):
     t = run[5]
-    ours = np.asarray(rollout.first_episode_return(t))
+    ours = np.asarray(rollout.episode_outcome(t, index).returns)
     for n in range(N):
         for e in range(E):
-            end = np.flatnonzero(t.last_t[n, e])[0]
-            np.testing.assert_allclose(ours[n, e], t.reward_t[n, e, : end + 1].sum(), rtol=1e-5)
+            bounds = [0, *(np.flatnonzero(t.last_t[n, e]) + 1)]
+            np.testing.assert_allclose(ours[n, e], t.reward_t[n, e, slice(*bounds[index : index + 2])].sum(), rtol=1e-5)
 
 
-def test_first_episode_return_of_an_unfinished_episode(run):
+def test_history_goes_on_over_episodes(run):
+    """What was done and earned in the last step of an episode is there at the first of the next, and that it ended."""
+    _, _, _, _, _, t, _ = run
+    for name, before in (("action_tm2", "action_tm1"), ("reward_tm1", "reward_t"), ("last_tm1", "last_t")):
+        ours, expected = getattr(t, name), getattr(t, before)
+        np.testing.assert_array_equal(ours[:, :, 1:], expected[:, :, :-1])
+        assert not ours[:, :, 0].any()
+    assert t.last_tm1.any()
+
+
+def test_return_of_an_unfinished_episode(run):
     short = jax.tree.map(lambda x: x[:, :, :2], run[5])._replace(last_t=np.zeros((N, E, 2), bool))
-    np.testing.assert_allclose(rollout.first_episode_return(short), short.reward_t.sum(axis=-1), rtol=1e-6)
+    np.testing.assert_allclose(rollout.episode_outcome(short).returns, short.reward_t.sum(axis=-1), rtol=1e-6)
 
 
 def test_env_states_may_hold_random_keys(make_point):

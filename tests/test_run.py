@@ -174,13 +174,22 @@ def scripted(score=lambda step: 0.0, bad=lambda step, lr_scale: False):
         return state._replace(step=state.step + 1, params=params), metrics
 
     def act(state, params):
-        def fn(obs, key):
+        def fn(obs, history, key):
             zero = jnp.zeros((*obs.shape[:2], 2))
-            return ActionSample(zero, zero, Gaussian(zero, zero), zero[..., 0])
+            return (), ActionSample(zero, zero, Gaussian(zero, zero), zero[..., 0])
 
         return fn
 
-    return Algorithm(init, iterate, lambda state: state.params, act, lambda state, params, t: params, 100)
+    return Algorithm(
+        init=init,
+        iterate=iterate,
+        policy_params=lambda state: state.params,
+        act=act,
+        init_carry=lambda shape: (),
+        keeps_history=False,
+        adapt=lambda state, params, t: params,
+        env_steps_per_iteration=100,
+    )
 
 
 @pytest.fixture

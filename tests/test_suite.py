@@ -84,7 +84,7 @@ def test_success_is_that_of_any_step_of_the_episode_so_far(run):
         solved_first.append(near[:HORIZON].any())
         count += (t.success_t & ~near).sum()
     assert count > 0  # solved, then left: else the test would show nothing
-    np.testing.assert_array_equal(rollout.first_episode_success(run[3]).ravel(), solved_first)
+    np.testing.assert_array_equal(rollout.episode_outcome(run[3]).success.ravel(), solved_first)
     assert 0 < np.mean(solved_first) < 1
 
 

@@ -30,7 +30,15 @@ RUN = [
     "2",
 ]
 RUN += ["--algorithm.envs-per-task", "2", "--evaluation.tasks", "3", "--evaluation.episodes", "2"]
+_STEP = jnp.full((1, 1, 2), 0.05)
+SLOW = rollout.ActionSample(_STEP, _STEP, (), jnp.zeros((1, 1)))
 FILM = ["video", "--env", "cheetah-dir", "--frames", "3", "--width", "32", "--height", "32"]
+
+
+def begin(env):
+    """What a policy without memory begins with."""
+    return rollout.no_history(env, (1, 1))
+
 
 REFERENCE = """
 import sys, mujoco, numpy as np
@@ -106,7 +114,7 @@ def test_frames_are_those_of_mujocos_renderer(working_gl, tmp_path):
 
     env = envs.make("cheetah-dir")
     act = video.random_policy(env.spec)
-    states, _ = rollout.record(env, act, env.sample_task(jax.random.key(0)), jax.random.key(1), 4)
+    states, _ = rollout.record(env, act, env.sample_task(jax.random.key(0)), begin(env), jax.random.key(1), 4)
     with render.open_view(env, None, (64, 48), working_gl) as view:
         assert view.dt == pytest.approx(0.05)
         frames = np.array(list(view.draw(states, None)))
@@ -160,12 +168,13 @@ def test_record_equals_a_loop(make_point):
     env, key = make_point(), jax.random.key(3)
     task = env.sample_task(key)
     act = video.random_policy(env.spec)
-    states, steps = rollout.record(env, act, task, key, 4)
+    states, steps = rollout.record(env, act, task, begin(env), key, 4)
     key_reset, key_run = jax.random.split(key)
     state, step = env.reset(key_reset, task)
     for t, k in enumerate(jax.random.split(key_run, 4)):
         np.testing.assert_allclose(states.position[t], state.position, rtol=1e-6)
-        state, step = env.step(state, act(step.obs, k), task)
+        action = act(step.obs[None, None], begin(env), k)[1].action[0, 0]
+        state, step = env.step(state, action, task)
         assert steps.reward[t] == pytest.approx(float(step.reward))
     assert states.position.shape == (5, 2) and np.isfinite(steps.reward).all()
 
@@ -180,15 +189,15 @@ def test_adapted_policy_is_the_one_that_evaluation_judges(make_point, tiny_algor
     task = env.sample_task(jax.random.key(6))
     tasks = jax.tree.map(lambda x: x[None], task)
     adapt = jax.jit(lambda s: evaluation.adaptation(algorithm, env, s, tasks, key, (1, 3), 2))
-    policies, curve = adapt(state)
+    policies, _, curve = adapt(state)
     assert curve.returns.shape == (3, 1)
     params = jax.tree.map(lambda x: x[None], algorithm.policy_params(state))
     jax.tree.map(lambda a, b: np.testing.assert_array_equal(a[0], b), policies, params)
     obs, key_act = jnp.array([0.3, -0.2]), jax.random.key(7)
-    act = video.adapted_policy(algorithm, env, state, task, key, 3, 2)
+    act, history = video.adapted_policy(algorithm, env, state, task, key, 3, 2)
     actions = [algorithm.act(state, jax.tree.map(lambda x, k=k: x[k], policies)) for k in (0, 2)]
-    before, after = (act(obs[None, None], key_act).action[0, 0] for act in actions)
-    np.testing.assert_allclose(act(obs, key_act), after, rtol=1e-5)
+    before, after = (a(obs[None, None], begin(env), key_act)[1].action[0, 0] for a in actions)
+    np.testing.assert_allclose(act(obs[None, None], history, key_act)[1].action[0, 0], after, rtol=1e-5)
     assert np.abs(after - before).max() > 1e-3
 
 
@@ -224,7 +233,7 @@ def test_a_termination_ends_the_film(metarl, tmp_path, monkeypatch, make_point):
     env = envs.make("point/maml")
     monkeypatch.setattr(envs, "make", lambda *args, **kwargs: env)
     monkeypatch.setattr(env, "_rules", env._rules._replace(goal_tolerance=0.3))
-    monkeypatch.setattr(video, "random_policy", lambda spec: lambda obs, key: jnp.full(2, 0.05))
+    monkeypatch.setattr(video, "random_policy", lambda spec: lambda obs, history, key: ((), SLOW))
     monkeypatch.setattr(env, "sample_task", lambda key: jnp.array([0.5, 0.5]))
     code, out, _ = metarl("video", "--env", "point/maml", "--out", "x.gif", "--width", "32", "--height", "32")
     assert code == 0 and out.startswith("5 steps,")  # |0.05 t - 0.5| < 0.3 for t = 5 at first

@@ -2,7 +2,6 @@
 
 import functools
 import pickle
-import warnings
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
@@ -11,10 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from metaworld import Task
 from metaworld.env_dict import ALL_V3_ENVIRONMENTS
-from metaworld.policies import ENV_POLICY_MAP
 from metaworld.sawyer_xyz_env import SawyerXYZEnv
 
 from ...envs.metaworld.env import MetaWorldEnv, State
+from ...envs.metaworld.expert import scripted_policy
 from ...types import TimeStep
 
 Start = Literal["warm", "cold", "rounded", "shaken"]
@@ -57,15 +56,8 @@ def task_vectors(tasks: list[Task]) -> np.ndarray:
 
 def expert(name: str, noise: float) -> Act:
     """The package's scripted policy with normal noise on its actions, clipped to their bounds; the goal must be shown."""
-    rng, policy = np.random.default_rng(0), ENV_POLICY_MAP[name]()
-
-    def act(obs: np.ndarray) -> np.ndarray:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Constant")  # "... may be too high": the policies rely on clipping
-            wanted = policy.get_action(obs.copy())  # some policies write into what they are given
-        return np.clip(wanted + noise * rng.normal(size=4), -1, 1).astype(np.float32)
-
-    return act
+    rng, scripted = np.random.default_rng(0), scripted_policy(name)
+    return lambda obs: np.clip(scripted(obs) + noise * rng.normal(size=4), -1, 1).astype(np.float32)
 
 
 def expert_episode(env: SawyerXYZEnv, name: str, num_steps: int, noise: float, start: Start = "warm") -> Episode:

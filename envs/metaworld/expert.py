@@ -1,6 +1,7 @@
 """The scripted policies of the installed `metaworld` package as policies of ours."""
 
 import warnings
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +12,18 @@ from ...errors import ConfigError
 from ...rollout import Act, ActionSample
 from ...types import Array, History, Key, MetaEnv
 from .env import MetaWorldEnv
+
+
+def scripted_policy(name: str) -> Callable[[np.ndarray], np.ndarray]:
+    """The package's policy for a family: obs `[39]`, goal shown -> action `[4]`, not clipped to its bounds."""
+    policy = ENV_POLICY_MAP[name]()
+
+    def act(obs: np.ndarray) -> np.ndarray:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Constant")  # "... may be too high": the policies rely on clipping
+            return policy.get_action(np.array(obs, float))  # a copy: some policies write into what they are given
+
+    return act
 
 
 def expert_policy(env: MetaEnv) -> Act:
@@ -25,13 +38,10 @@ def expert_policy(env: MetaEnv) -> Act:
     family = name.removeprefix("metaworld/").split("/")[0]
     if not env.shows_goal:
         raise ConfigError(f"the expert must see the goal, which {name!r} hides: use --env metaworld/{family}/mt1.")
-    policy = ENV_POLICY_MAP[family]()
+    scripted = scripted_policy(family)
 
     def act_on_host(obs: np.ndarray) -> np.ndarray:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Constant")  # "... may be too high": the policies rely on clipping
-            wanted = policy.get_action(np.array(obs, float))  # a copy: some policies write into what they are given
-        return np.clip(wanted, -1.0, 1.0).astype(obs.dtype)
+        return np.clip(scripted(obs), -1.0, 1.0).astype(obs.dtype)
 
     def act(obs: Array, history: History, key: Key) -> tuple[tuple, ActionSample]:
         action = jax.pure_callback(act_on_host, jax.ShapeDtypeStruct((4,), obs.dtype), obs[0, 0])[None, None]

@@ -65,8 +65,8 @@ def test_a_suite_in_one_rollout_steps_as_its_members_alone():
     tasks = rollout.sample_tasks(suite, jax.random.key(0), 4)
     actions = jax.random.uniform(jax.random.key(1), (4, 1, 4), minval=-1.0, maxval=1.0)
 
-    def act(obs, key):
-        return rollout.ActionSample(actions, actions, (), obs[..., 0])
+    def act(obs, history, key):
+        return (), rollout.ActionSample(actions, actions, (), obs[..., 0])
 
     start = rollout.start(suite, tasks, jax.random.key(2), (4, 1))
     _, t = jax.jit(lambda state: rollout.collect(suite, act, tasks, state, jax.random.key(3), 4))(start)
