@@ -196,7 +196,8 @@ def _env_scene(options):
     key_task, key = jax.random.split(training.base_key(options.seed or 0))
     task = env.sample_task(jax.random.fold_in(key_task, options.task))
     out = options.out or Path(options.env.replace("/", "-") + ".mp4")
-    return video.Scene(env, task, lambda key: (act, rollout.no_history(env, (1, 1))), key, out)
+    begin = video.without_memory(act), rollout.no_history(env, (1, 1))
+    return video.Scene(env, task, lambda key: begin, key, out)
 
 
 def _plot(argv: list[str]) -> int:

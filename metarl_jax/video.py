@@ -32,13 +32,18 @@ class Scene(NamedTuple):
     out: Path
 
 
-def random_policy(spec: EnvSpec) -> Act:
-    """Actions uniform within their bounds."""
+def random_policy(spec: EnvSpec) -> Callable[[Array, Key], Array]:
+    """Actions uniform within their bounds: obs, key -> `[action_dim]`."""
     low, high = jnp.array(spec.action_low), jnp.array(spec.action_high)
+    return lambda obs, key: jax.random.uniform(key, low.shape, minval=low, maxval=high)
+
+
+def without_memory(policy: Callable[[Array, Key], Array]) -> Act:
+    """A policy of one observation, obs `[obs_dim]`, key -> action `[action_dim]`, as `rollout.record` calls it."""
 
     def act(obs: Array, history: History, key: Key) -> tuple[tuple, ActionSample]:
-        action = jax.random.uniform(key, (*obs.shape[:2], low.size), minval=low, maxval=high)
-        return (), ActionSample(action, action, (), jnp.zeros(obs.shape[:2]))
+        action = policy(obs[0, 0], key)[None, None]
+        return (), ActionSample(action, action, (), jnp.zeros((1, 1)))
 
     return act
 

@@ -30,8 +30,6 @@ RUN = [
     "2",
 ]
 RUN += ["--algorithm.envs-per-task", "2", "--evaluation.tasks", "3", "--evaluation.episodes", "2"]
-_STEP = jnp.full((1, 1, 2), 0.05)
-SLOW = rollout.ActionSample(_STEP, _STEP, (), jnp.zeros((1, 1)))
 FILM = ["video", "--env", "cheetah-dir", "--frames", "3", "--width", "32", "--height", "32"]
 
 
@@ -113,7 +111,7 @@ def test_frames_are_those_of_mujocos_renderer(working_gl, tmp_path):
     from metarl_jax.envs import render
 
     env = envs.make("cheetah-dir")
-    act = video.random_policy(env.spec)
+    act = video.without_memory(video.random_policy(env.spec))
     states, _ = rollout.record(env, act, env.sample_task(jax.random.key(0)), begin(env), jax.random.key(1), 4)
     with render.open_view(env, None, (64, 48), working_gl) as view:
         assert view.dt == pytest.approx(0.05)
@@ -167,7 +165,7 @@ def test_worlds_with_a_moving_fixture_and_nothing_hidden_in_the_model(working_gl
 def test_record_equals_a_loop(make_point):
     env, key = make_point(), jax.random.key(3)
     task = env.sample_task(key)
-    act = video.random_policy(env.spec)
+    act = video.without_memory(video.random_policy(env.spec))
     states, steps = rollout.record(env, act, task, begin(env), key, 4)
     key_reset, key_run = jax.random.split(key)
     state, step = env.reset(key_reset, task)
@@ -233,7 +231,7 @@ def test_a_termination_ends_the_film(metarl, tmp_path, monkeypatch, make_point):
     env = envs.make("point/maml")
     monkeypatch.setattr(envs, "make", lambda *args, **kwargs: env)
     monkeypatch.setattr(env, "_rules", env._rules._replace(goal_tolerance=0.3))
-    monkeypatch.setattr(video, "random_policy", lambda spec: lambda obs, history, key: ((), SLOW))
+    monkeypatch.setattr(video, "random_policy", lambda spec: lambda obs, key: jnp.full(2, 0.05))
     monkeypatch.setattr(env, "sample_task", lambda key: jnp.array([0.5, 0.5]))
     code, out, _ = metarl("video", "--env", "point/maml", "--out", "x.gif", "--width", "32", "--height", "32")
     assert code == 0 and out.startswith("5 steps,")  # |0.05 t - 0.5| < 0.3 for t = 5 at first

@@ -4,13 +4,11 @@ import warnings
 from collections.abc import Callable
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from metaworld.policies import ENV_POLICY_MAP
 
 from ...errors import ConfigError
-from ...rollout import Act, ActionSample
-from ...types import Array, History, Key, MetaEnv
+from ...types import Array, Key, MetaEnv
 from .env import MetaWorldEnv
 
 
@@ -26,8 +24,8 @@ def scripted_policy(name: str) -> Callable[[np.ndarray], np.ndarray]:
     return act
 
 
-def expert_policy(env: MetaEnv) -> Act:
-    """The family's scripted policy: one world at a time; computed on the host.
+def expert_policy(env: MetaEnv) -> Callable[[Array, Key], Array]:
+    """The family's scripted policy: obs `[39]`, key (unused) -> action `[4]`; computed on the host.
 
     Raises:
       ConfigError: there is none for `env`, or `env` hides the goal that it must see.
@@ -43,8 +41,7 @@ def expert_policy(env: MetaEnv) -> Act:
     def act_on_host(obs: np.ndarray) -> np.ndarray:
         return np.clip(scripted(obs), -1.0, 1.0).astype(obs.dtype)
 
-    def act(obs: Array, history: History, key: Key) -> tuple[tuple, ActionSample]:
-        action = jax.pure_callback(act_on_host, jax.ShapeDtypeStruct((4,), obs.dtype), obs[0, 0])[None, None]
-        return (), ActionSample(action, action, (), jnp.zeros((1, 1)))
+    def act(obs: Array, key: Key) -> Array:
+        return jax.pure_callback(act_on_host, jax.ShapeDtypeStruct((4,), obs.dtype), obs)
 
     return act
