@@ -17,7 +17,7 @@ def main(argv: list[str] | None = None) -> int:
         "evaluate": (_evaluate, "adaptation curve of a run on held-out tasks"),
         "video": (_video, "film an episode of a run or of an environment (.mp4, .gif)"),
         "plot": (_plot, "learning curves of several runs in one figure"),
-        "list": (_list, "presets, environments, algorithms, networks, physics backends"),
+        "list": (_list, "presets, environments, algorithms, networks, memories, physics backends"),
         "doctor": (_doctor, "versions, devices, and what works here"),
         "bench": (_bench, "measure throughput"),
     }
@@ -225,7 +225,7 @@ def _list(argv: list[str]) -> int:
     from . import console, envs
     from .algorithms import ALGORITHMS
     from .envs.physics import BACKENDS
-    from .networks import NETWORKS
+    from .networks import MEMORIES, NETWORKS
     from .options import ListOptions, parse
     from .presets import PRESETS
 
@@ -237,6 +237,7 @@ def _list(argv: list[str]) -> int:
             **envs.METAWORLD_NAMES,
             "Algorithms": {name: entry.summary for name, entry in ALGORITHMS.items()},
             "Networks": {name: summary for name, (_, summary) in NETWORKS.items()},
+            "Memories": {name: summary for name, (_, summary) in MEMORIES.items()},
             "Physics backends": BACKENDS,
         }
     )

@@ -103,7 +103,7 @@ class BenchOptions:
 
 @dataclasses.dataclass(frozen=True)
 class ListOptions:
-    """Everything that has a name: presets, environments, algorithms, networks, physics backends."""
+    """Everything that has a name: presets, environments, algorithms, networks, memories, physics backends."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,8 +8,9 @@ from .algorithms.maml_ppo import MamlPpoConfig
 from .algorithms.ppo import PpoConfig
 from .algorithms.ppo_update import PpoUpdateConfig
 from .algorithms.reptile import ReptileConfig
+from .algorithms.rl2 import Rl2Config
 from .config import EvaluationConfig, ExperimentConfig
-from .networks import NetworkConfig
+from .networks import MemoryConfig, NetworkConfig
 from .optim import OptimizerConfig
 from .policies import PolicyConfig
 
@@ -131,6 +132,25 @@ _PRESETS: dict[str, Preset] = {
             ),
         ),
         "PPO on Meta-World's MT10, goal shown, all 50 goals of each task; judged on the same, 500 steps",
+    ),
+    "nav-sparse-rl2-s5": Preset(
+        ExperimentConfig(
+            preset="",
+            env="point-sparse",
+            iterations=300,
+            window=5,
+            policy=PolicyConfig(memory=MemoryConfig("s5", width=64, state=32), network=NetworkConfig(hidden=(64,))),
+            evaluation=EvaluationConfig(tasks=100, episodes=4, steps=2),
+            algorithm=Rl2Config(
+                num_tasks=64,
+                envs_per_task=4,
+                chunk=40,
+                gamma=0.95,
+                update=PpoUpdateConfig(epochs=4, minibatches=4, entropy_coef=1e-2),
+                optimizer=OptimizerConfig(lr=1e-3, max_grad_norm=0.5, lr_schedule="linear"),
+            ),
+        ),
+        "RL^2 with an S5 memory on sparse 2-D navigation: the first episode explores",
     ),
     "halfcheetah-ppo": Preset(
         ExperimentConfig(

@@ -19,7 +19,7 @@ from metarl_jax import cli, envs, presets, runlog
 from metarl_jax.algorithms import ALGORITHMS
 from metarl_jax.algorithms.reptile import ReptileConfig
 from metarl_jax.config import ExperimentConfig, from_json
-from metarl_jax.networks import NETWORKS
+from metarl_jax.networks import MEMORIES, NETWORKS
 from metarl_jax.options import parse_train
 
 TINY = ["--iterations", "2", "--horizon", "5", "--algorithm.num-tasks", "2", "--algorithm.envs-per-task", "2"]
@@ -149,7 +149,14 @@ def test_plot(metarl, trained, copy_of, tmp_path):
 def test_list(metarl):
     code, out, _ = metarl("list")
     assert code == 0
-    for table in (presets.PRESETS, envs.ENVIRONMENTS, ALGORITHMS, NETWORKS, ("auto", "mujoco", "mjx", "warp")):
+    for table in (
+        presets.PRESETS,
+        envs.ENVIRONMENTS,
+        ALGORITHMS,
+        NETWORKS,
+        MEMORIES,
+        ("auto", "mujoco", "mjx", "warp"),
+    ):
         for name in table:
             (line,) = {line for line in out.splitlines() if line.split() and line.split()[0] == name}
             assert len(line.split()) > 2
