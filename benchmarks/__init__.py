@@ -31,6 +31,7 @@ BENCHMARKS = {
         "Meta-World steps per second, beside bare C MuJoCo, the package's AsyncVectorEnv, EnvPool",
     ),
     "metaworld-memory": Entry("metaworld.memory", "peak memory over rollouts of MT50 in 500 environments"),
+    "sequence": Entry("sequence", "time, memory and compilation of every memory, forward and backward over a sequence"),
 }
 
 

@@ -96,7 +96,7 @@ class BenchOptions:
     """Measure; see benchmarks/."""
 
     name: tyro.conf.Positional[str]
-    """Which benchmark: physics, metaworld or metaworld-memory."""
+    """Which benchmark: physics, metaworld, metaworld-memory or sequence."""
     json: bool = False
     """Print one JSON object instead of a table."""
 

@@ -1,15 +1,39 @@
-"""Networks by name. To add one: a file with `make(config, out_dim, out_scale) -> Network`, and a line in NETWORKS."""
+"""Networks and memories by name.
+
+To add a network: a file with `make(config, out_dim, out_scale) -> Network`, and a line in NETWORKS. To add a memory: a file
+with a sequence layer (see `memory.make_stack`), and a line in MEMORIES.
+"""
 
 from ..errors import lookup
 from .base import Network, NetworkConfig
+from .gru import GRU
+from .lru import LRU
+from .lstm import LSTM
+from .memory import Memory, MemoryConfig, make_stack
 from .mlp import make_mlp
+from .s5 import S5
+from .selective import Selective
 
-__all__ = ["NETWORKS", "Network", "NetworkConfig", "make_network"]
+__all__ = ["MEMORIES", "NETWORKS", "Memory", "MemoryConfig", "Network", "NetworkConfig", "make_memory", "make_network"]
 
 NETWORKS = {"mlp": (make_mlp, "multi-layer perceptron, orthogonal initialisation, optional LayerNorm")}
+
+MEMORIES = {
+    "s5": (S5, "diagonal state-space model, HiPPO-LegS initialisation, learned step sizes"),
+    "lru": (LRU, "linear recurrent unit: complex diagonal recurrence, ring initialisation"),
+    "selective": (Selective, "Mamba's selective state-space model with its causal convolution"),
+    "gru": (GRU, "gated recurrent unit"),
+    "lstm": (LSTM, "long short-term memory"),
+}
 
 
 def make_network(config: NetworkConfig, out_dim: int, out_scale: float) -> Network:
     """The network that `config.name` names; `out_scale` is the gain of its last layer's initialisation."""
     make, _ = lookup(config.name, NETWORKS, "network")
     return make(config, out_dim, out_scale)
+
+
+def make_memory(config: MemoryConfig) -> Memory:
+    """The memory that `config.name` names."""
+    make_layer, _ = lookup(config.name, MEMORIES, "memory")
+    return make_stack(config, make_layer)

@@ -1,0 +1,34 @@
+"""LSTM: long short-term memory (Hochreiter & Schmidhuber 1997), with forget gates (Gers et al. 2000)."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from .memory import MemoryConfig
+from .recurrence import on_rows
+
+
+class LSTM(nn.Module):
+    """c_t = f c_{t-1} + i tanh(g), h_t = o tanh(c_t), where (i, f, o, g) = W u_t + U h_{t-1} + b, all but g through a sigmoid."""
+
+    config: MemoryConfig
+
+    def init_carry(self, batch_shape):
+        zeros = jnp.zeros((2, *batch_shape, self.config.width))
+        return zeros[0], zeros[1]  # two arrays, as a donated buffer must not occur twice
+
+    @nn.compact
+    def __call__(self, carry, us, resets):
+        width = self.config.width
+        recurrent = self.param("recurrent", nn.initializers.orthogonal(), (width, 4 * width))
+
+        def step(carry, now):
+            wu, reset = now
+            c, h = (jnp.where(reset[..., None], 0.0, x) for x in carry)
+            i, f, o, g = jnp.split(wu + h @ recurrent, 4, axis=-1)
+            # A bias of one: at first the gate forgets little (Jozefowicz et al. 2015).
+            c = nn.sigmoid(f + 1.0) * c + nn.sigmoid(i) * jnp.tanh(g)
+            h = nn.sigmoid(o) * jnp.tanh(c)
+            return (c, h), h
+
+        return jax.lax.scan(step, carry, (on_rows(nn.Dense(4 * width), us), resets))
