@@ -118,7 +118,7 @@ _PRESETS: dict[str, Preset] = {
             preset="",
             env="metaworld/MT10/one-hot",
             horizon=200,
-            iterations=150,
+            iterations=100,
             policy=PolicyConfig(network=NetworkConfig(hidden=(128, 128)), init_log_std=-0.5, normalize_obs=True),
             evaluation=EvaluationConfig(tasks=500, episodes=1, steps=0, horizon=500),
             algorithm=PpoConfig(
