@@ -28,6 +28,9 @@ def linear_recurrence(
     Returns:
       The last state, and y `[T, ...]`.
     """
+    # On CPU, forward and backward with `associative` takes, of the time with `sequential`: 1.2 (S5, batch 64, 1024 steps,
+    # width 128), 1.2 (64 by 128), 1.1 to 1.4 (640 by 200), 2.8 (selective, 64 by 250), and 2 to 10 times the compilation.
+    # An accelerator idles while it does one small step after the other.
     scan = sequential if jax.default_backend() == "cpu" else associative
     return scan(elements, readout, x, inputs, resets)
 
