@@ -1,6 +1,8 @@
 """The `metarl` command: the roof over the three packages, and the only module here that knows them all."""
 
 import dataclasses
+import importlib.util
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -77,14 +79,17 @@ def _make_env(config, split: str):
 
 
 def _evaluate(argv: list[str]) -> int:
-    from . import console, runlog, training
-    from .options import EvaluateOptions, parse
+    from . import runlog
+    from .options import parse_evaluate
 
-    options = parse(EvaluateOptions, argv)
+    options = parse_evaluate(argv)
     config = runlog.read_config(options.run)
-    lookup(options.checkpoint, {"latest": 0, "best": 0}, "checkpoint")
-    if options.steps and min(options.steps) < 0:
-        raise ConfigError(f"--steps must not be negative: {options.steps}.")
+    return _evaluate_natively(options, config) if options.on == "native" else _evaluate_on_metaworld(options, config)
+
+
+def _evaluate_natively(options, config) -> int:
+    from . import console, runlog, training
+
     asked = {"tasks": options.tasks, "episodes": options.episodes, "horizon": options.horizon}
     asked |= {"steps": max(options.steps, default=None)}
     config = dataclasses.replace(
@@ -95,7 +100,7 @@ def _evaluate(argv: list[str]) -> int:
     )
     env = _make_env(config, "test")
     with runlog.readable_errors(options.run):
-        algorithm, state = _restore(options.run, config, options.checkpoint)
+        algorithm, state = _restore(options.run, config, _make_env(config, "train"), options.checkpoint)
         name = f"iteration-{int(state.step)}-tasks-{config.evaluation.tasks}-seed-{config.seed}"
         name += "" if options.horizon is None else f"-horizon-{options.horizon}"
         curve = training.evaluate(config, algorithm, env, state, options.run, name)
@@ -104,15 +109,46 @@ def _evaluate(argv: list[str]) -> int:
     return 0
 
 
-def _restore(run, config, checkpoint: str) -> tuple:
-    """The algorithm of a run, and its state in the `latest` or `best` checkpoint."""
+def _evaluate_on_metaworld(options, config) -> int:
+    if importlib.util.find_spec("metaworld") is None:
+        raise ConfigError("--on metaworld needs the package: pip install 'metaworld>=3.0'.")
+    from . import console, plots, runlog
+    from .benchmarks.metaworld import bridge, workers
+
+    wanted = bridge.request(config, options)
+    env = _make_env(config, "train")
+    with runlog.readable_errors(options.run):
+        algorithm, state = _restore(options.run, config, env, options.checkpoint)
+        name = f"metaworld-{wanted.suite}-{wanted.split}-{'-'.join(wanted.evaluators)}-iteration-{int(state.step)}"
+        name += f"-seed-{wanted.seed}" + (f"-horizon-{options.horizon}" if options.horizon else "")
+        path = options.run / "eval" / f"{name}.json"
+        try:
+            with console.StepsBar() as bar:
+                report = bridge.judge(config, algorithm, env.spec, state, wanted, bar.begin)
+        except workers.WorkerError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+        runlog.write_atomically(path, json.dumps(report, indent=2))
+        console.print_host_report(report)
+        written = [path]
+        if "per-goal" in report:
+            written.append(options.run / "plots" / f"metaworld-{wanted.suite}-{wanted.split}.png")
+            plots.success_curves(
+                report["per-goal"], written[-1], f"{wanted.suite}, {wanted.split}: success on every goal"
+            )
+    print("written: " + " and ".join(map(str, written)))
+    return 0
+
+
+def _restore(run, config, env, checkpoint: str) -> tuple:
+    """The algorithm of a run that trained on `env`, and its state in the `latest` or `best` checkpoint."""
     import jax
 
     from . import training
     from .algorithms import make_algorithm
     from .checkpoint import Checkpoints
 
-    algorithm = make_algorithm(config.algorithm, _make_env(config, "train"), config.policy, config.iterations)
+    algorithm = make_algorithm(config.algorithm, env, config.policy, config.iterations)
     like = jax.eval_shape(algorithm.init, training.base_key(config.seed))
     checkpoints = Checkpoints(run / "checkpoints", config.keep_checkpoints)
     state = checkpoints.restore(like, checkpoint)
@@ -164,7 +200,7 @@ def _run_scene(options):
     config = dataclasses.replace(config, physics=options.physics or config.physics)
     env = _make_env(config, "test")
     with runlog.readable_errors(options.run):
-        algorithm, state = _restore(options.run, config, options.checkpoint or "latest")
+        algorithm, state = _restore(options.run, config, _make_env(config, "train"), options.checkpoint or "latest")
     key_tasks, key = jax.random.split(training.evaluation_key(seed))  # as in evaluation.adaptation_curve
     env, task = rollout.row(env, rollout.sample_tasks(env, key_tasks, config.evaluation.tasks), options.task)
     out = options.run / "plots" / f"video-steps{steps}-task{options.task}-seed{seed}.mp4"
