@@ -60,13 +60,13 @@ class Progress:
 
 
 class StepsBar:
-    """A bar over environment steps for each part of a long evaluation. Use as a context manager."""
+    """A bar over environment steps for each part of a long evaluation, lines where there is no terminal. A context manager."""
 
     def __init__(self):
         self._bar = rich_progress.Progress(
             rich_progress.TextColumn("{task.description}"),
             rich_progress.BarColumn(),
-            rich_progress.TextColumn("{task.completed:,.0f} of at most {task.total:,.0f} steps, ETA"),
+            rich_progress.TextColumn("{task.fields[steps]}, ETA"),
             rich_progress.TimeRemainingColumn(),
             console=Console(stderr=True),
             disable=not sys.stderr.isatty(),
@@ -74,8 +74,19 @@ class StepsBar:
 
     def begin(self, name: str, max_steps: int) -> Callable[[int], None]:
         """A new bar; call the result with numbers of steps done."""
-        task = self._bar.add_task(name, total=max_steps)
-        return lambda count: self._bar.advance(task, count)
+        task = self._bar.add_task(name, total=max_steps, steps="")
+        done, last_line = 0, time.monotonic()
+
+        def advance(count: int) -> None:
+            nonlocal done, last_line
+            done += count
+            steps = f"{done:,} of at most {max_steps:,} steps"
+            self._bar.update(task, completed=done, steps=steps)
+            if self._bar.disable and time.monotonic() - last_line > _LINE_EVERY:
+                print(f"{name}: {steps}", file=sys.stderr, flush=True)
+                last_line = time.monotonic()
+
+        return advance
 
     def __enter__(self) -> "StepsBar":
         self._bar.start()
@@ -133,7 +144,7 @@ def print_host_report(report: dict[str, Any]) -> None:
     """Success by task on the metaworld package: the evaluators side by side, and notes."""
     official, per_goal = report.get("official"), report.get("per-goal")
     table = Table(title=f"{report['suite']}, {report['split']}: success on the metaworld package")
-    columns = [f"{n} episodes" for n in per_goal["adaptation_episodes"]] if per_goal else []
+    columns = [f"per goal, adapted to {n}" for n in per_goal["adaptation_episodes"]] if per_goal else []
     columns += ["95 % interval of the last"] * bool(per_goal) + ["official"] * bool(official)
     for name in ("", *columns):
         table.add_column(name, justify="right" if name else "left")

@@ -111,7 +111,7 @@ class BenchOptions:
     """Measure; see benchmarks/."""
 
     name: tyro.conf.Positional[str]
-    """Which benchmark: physics, metaworld or metaworld-memory."""
+    """Which benchmark: physics, metaworld, metaworld-bridge or metaworld-memory."""
     json: bool = False
     """Print one JSON object instead of a table."""
 
