@@ -143,9 +143,11 @@ def _print_success_by_env(curve: dict[str, Any]) -> None:
 def print_host_report(report: dict[str, Any]) -> None:
     """Success by task on the metaworld package: the evaluators side by side, and notes."""
     official, per_goal = report.get("official"), report.get("per-goal")
-    table = Table(title=f"{report['suite']}, {report['split']}: success on the metaworld package")
-    columns = [f"per goal, adapted to {n}" for n in per_goal["adaptation_episodes"]] if per_goal else []
-    columns += ["95 % interval of the last"] * bool(per_goal) + ["official"] * bool(official)
+    table = Table(
+        title=f"{report['suite']}, {report['split']}, on the metaworld package: success after adaptation episodes"
+    )
+    columns = [*map(str, per_goal["adaptation_episodes"]), "95 % of the last"] if per_goal else []
+    columns += ["official"] * bool(official)
     for name in ("", *columns):
         table.add_column(name, justify="right" if name else "left")
 

@@ -1,5 +1,6 @@
 """A trained run as an agent that the package's evaluation functions drive."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,19 +30,19 @@ class RunAgent:
     def __init__(
         self, algorithm: Algorithm, state: RunState, labels: np.ndarray, key: Key, mode_of: Distribution | None = None
     ):
-        def sample(params, obs, key):
-            drawn = algorithm.act(state, params)(obs[:, None], key)
+        def sample(params, obs, count):
+            drawn = algorithm.act(state, params)(obs[:, None], jax.random.fold_in(key, count))
             return jax.tree.map(lambda x: x[:, 0], drawn)
 
-        def act(params, obs, key):
-            drawn = sample(params, obs, key)
+        def act(params, obs, count):
+            drawn = sample(params, obs, count)
             return drawn.action if mode_of is None else mode_of.to_env(drawn.dist.mean)
 
         self._sample, self._act = jax.jit(sample), jax.jit(act)
         self._adapt = jax.jit(lambda params, transitions: algorithm.adapt(state, params, transitions))
         start = algorithm.policy_params(state)
         self._start = jax.tree.map(lambda x: jnp.broadcast_to(x, (len(labels), *x.shape)), start)
-        self._labels, self._key, self._count = labels, key, 0
+        self._labels, self._draws = labels, itertools.count()
         self.init()
 
     def init(self) -> None:
@@ -51,7 +52,7 @@ class RunAgent:
 
     def adapt_action(self, observations: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
         """Draws actions, `[N, action_dim]`; with them what adaptation must know of the draw (`ActionSample`)."""
-        drawn = jax.device_get(self._sample(self.params, self._labelled(observations), self._next_key()))
+        drawn = jax.device_get(self._sample(self.params, self._labelled(observations), next(self._draws)))
         return drawn.action, drawn._asdict()
 
     def step(self, timestep: Timestep) -> None:
@@ -65,17 +66,13 @@ class RunAgent:
 
     def eval_action(self, observations: np.ndarray) -> np.ndarray:
         """Actions, `[N, action_dim]`."""
-        return np.asarray(self._act(self.params, self._labelled(observations), self._next_key()))
+        return np.asarray(self._act(self.params, self._labelled(observations), next(self._draws)))
 
     def reset(self, env_mask: np.ndarray) -> None:
         """See the class."""
 
     def _labelled(self, observations: np.ndarray) -> np.ndarray:
         return np.concatenate([observations, self._labels], axis=1, dtype=np.float32)
-
-    def _next_key(self) -> Key:
-        self._count += 1
-        return jax.random.fold_in(self._key, self._count)
 
 
 def transitions(timesteps: Sequence[Timestep]) -> Transition:

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable
+from importlib.metadata import version
 from typing import Any, NamedTuple
 
 import jax
@@ -119,7 +120,7 @@ def judge(
     labels = label_names(run, spec, wanted)
     suite = host.make_suite(wanted.suite, wanted.split, wanted.seed)
     mode_of = make_policy(config.policy, spec).distribution if wanted.mode else None
-    report = wanted._asdict() | {"env": config.env, "iteration": int(state.step)}
+    report = wanted._asdict() | {"env": config.env, "iteration": int(state.step), "metaworld": version("metaworld")}
     report["notes"] = notes(config, run, suite, wanted)
     goals = {"points": wanted.points, "episodes": wanted.episodes}
     for kind in wanted.evaluators:
@@ -147,6 +148,8 @@ def notes(config: ExperimentConfig, run: Name, suite: host.HostSuite, wanted: Re
         said.append(f"{suite.name} has one split: these are goals of training")
     if "official" in wanted.evaluators and not suite.shows_goal and len(suite.classes) < evaluators.META_BATCH:
         said.append("official keeps the first episodes to finish under a task's name: biased upward where goals differ")
+    if max(wanted.points) and "per-goal" in wanted.evaluators:
+        said.append("after N episodes: one adaptation step on the first N that the meta-trained policy played")
     if config.horizon not in (None, wanted.horizon):
         said.append(f"episodes have {wanted.horizon} steps, in training {config.horizon}")
     if run.reward != "v2":

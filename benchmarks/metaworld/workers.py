@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import gymnasium
 import numpy as np
 
-TIMEOUT = 60.0  # seconds for a worker to answer; to build ten environments takes about three
+TIMEOUT = 120.0  # seconds for a worker to answer; to build ten environments takes about three
 
 Message = tuple[str, tuple]  # a method of `worker.Group`, and its arguments
 
@@ -206,7 +206,7 @@ class WorkerEnvs(gymnasium.vector.VectorEnv):
     def _receive(self) -> list:
         try:
             return [worker.receive() for worker in self._workers]
-        except WorkerError:
+        except BaseException:  # Ctrl-C too
             self.close()
             raise
 

@@ -53,6 +53,11 @@ def save_run(directory, config):
     return directory
 
 
+@pytest.fixture(scope="module")
+def saved(config, tmp_path_factory):
+    return save_run(tmp_path_factory.mktemp("saved") / "run", config)
+
+
 def test_both_evaluators(metarl, config, tmp_path, monkeypatch):
     monkeypatch.setattr(evaluators, "NUM_EVALS", 1)
     run = save_run(tmp_path / "run", config)
@@ -73,12 +78,12 @@ def test_both_evaluators(metarl, config, tmp_path, monkeypatch):
     assert str(path) in out
 
 
-def test_a_failing_worker_is_exit_code_1(metarl, config, tmp_path, monkeypatch):
+def test_a_failing_worker_is_exit_code_1(metarl, saved, monkeypatch):
     def fail(*args):
         raise WorkerError("an environment of 'reach-v3' died")
 
     monkeypatch.setattr(bridge, "judge", fail)
-    code, out, err = metarl("evaluate", save_run(tmp_path / "run", config), "--on", "metaworld")
+    code, out, err = metarl("evaluate", saved, "--on", "metaworld")
     assert (code, out, err) == (1, "", "error: an environment of 'reach-v3' died\n")
 
 
@@ -103,13 +108,12 @@ def test_a_failing_worker_is_exit_code_1(metarl, config, tmp_path, monkeypatch):
         (["--suite", "MT1-reach"], ["MT1-reach-v3 has the goal in the observation, the run has not"]),
     ],
 )
-def test_bad_options(metarl, config, tmp_path, argv, words):
-    run = save_run(tmp_path / "run", config)
-    before = set(tmp_path.rglob("*"))
-    code, out, err = metarl("evaluate", run, "--on", "metaworld", *argv)
+def test_bad_options(metarl, saved, argv, words):
+    before = set(saved.rglob("*"))
+    code, out, err = metarl("evaluate", saved, "--on", "metaworld", *argv)
     assert (code, out) == (2, "") and err.startswith("error: ") and err.count("\n") == 1
     assert all(word in err for word in words), err
-    assert set(tmp_path.rglob("*")) == before
+    assert set(saved.rglob("*")) == before
 
 
 def test_options_of_the_package_without_it(metarl, tmp_path):
