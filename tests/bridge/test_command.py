@@ -11,7 +11,7 @@ import pytest
 
 from metarl_jax import cli, envs
 from metarl_jax.algorithms import make_algorithm
-from metarl_jax.benchmarks.metaworld import bridge, evaluators
+from metarl_jax.benchmarks.metaworld import bridge, evaluators, host
 from metarl_jax.benchmarks.metaworld.workers import WorkerError
 from metarl_jax.checkpoint import Checkpoints
 from metarl_jax.config import EvaluationConfig, ExperimentConfig
@@ -176,6 +176,27 @@ def test_runs_without_a_suite_of_the_package(config):
 def test_defaults_follow_from_the_run(config, env, suite, split, points, seed):
     wanted = bridge.request(dataclasses.replace(config, env=env), EvaluateOptions(Path("run")))
     assert wanted == bridge.Request(suite, split, ("per-goal",), 10, points, 500, seed, False)
+
+
+def test_notes_say_what_figures_mean(config):
+    def notes(env, horizon=None, **asked):
+        run = dataclasses.replace(config, env=env, horizon=horizon)
+        wanted = bridge.request(run, EvaluateOptions(Path("run"), **asked))
+        names = host.task_names(wanted.suite, wanted.split)
+        overlap = ("basketball-v3",) if (wanted.suite, wanted.split) == ("ML25", "test") else ()
+        suite = host.HostSuite(wanted.suite, wanted.split, dict.fromkeys(names), {}, overlap)
+        return " / ".join(bridge.notes(run, parse(env), suite, wanted))
+
+    assert "basketball-v3 is in both splits of ML25" in notes("metaworld/ML25")
+    assert "basketball" not in notes("metaworld/ML25", split="train")
+    assert "trained on metaworld/ML25, judged on another suite" in notes("metaworld/ML25", suite="ML10")
+    assert "another suite" not in notes("metaworld/reach-v3/ml1/fresh", suite="ML1-reach")
+    assert "500 steps, in training 150" in notes("metaworld/ML10", horizon=150)
+    assert "in training" not in notes("metaworld/ML10", horizon=500, actions="mode")
+    assert "biased upward" in notes("metaworld/ML10", evaluator="official")
+    assert "biased" not in notes("metaworld/MT10", evaluator="official")  # one environment of each name
+    assert "goals of training" in notes("metaworld/MT10")
+    assert "v1" in notes("metaworld/ML10/v1")
 
 
 def test_options_change_the_request(config):
