@@ -1,17 +1,21 @@
-"""Judges a trained run on the installed `metaworld` package: checks that they fit, runs the evaluators, sums up."""
+"""Judges a trained run on the installed `metaworld` package: checks that they fit, runs the evaluators, writes it down."""
 
 import contextlib
+import json
 from collections.abc import Callable
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
+from ... import plots
 from ...config import ExperimentConfig
 from ...envs.metaworld import Name, parse
 from ...errors import ConfigError, lookup
 from ...policies import make_policy
+from ...runlog import write_atomically
 from ...types import Algorithm, EnvSpec, RunState
 from . import evaluators, host
 from .agents import RunAgent
@@ -61,7 +65,7 @@ def request(config: ExperimentConfig, asked: Any) -> Request:
 
 def run_name(config: ExperimentConfig) -> Name:
     """The parts of the name of the run's environment; ConfigError where it is not Meta-World's."""
-    if not config.env.startswith("metaworld/"):
+    if not config.env.startswith(("metaworld/", "metaworld-host/")):
         raise ConfigError(f"the run was trained on {config.env!r}: only runs on metaworld/... fit --on metaworld.")
     return parse(config.env)
 
@@ -135,6 +139,20 @@ def judge(
             else:
                 report[kind] = evaluators.per_goal(agent, envs, suite, wanted.horizon, **goals)
     return report
+
+
+def write(report: dict[str, Any], run: Path) -> list[Path]:
+    """Writes what `judge` returned to RUN/eval, and its adaptation curve to RUN/plots; returns the files."""
+    what = f"metaworld-{report['suite']}-{report['split']}"
+    name = f"{what}-{'-'.join(report['evaluators'])}-iteration-{report['iteration']}-seed-{report['seed']}"
+    name += f"-horizon-{report['horizon']}" * (report["horizon"] != host.HORIZON) + "-mode" * report["mode"]
+    written = [run / "eval" / f"{name}.json"]
+    write_atomically(written[0], json.dumps(report, indent=2))
+    if "per-goal" in report:
+        written.append(run / "plots" / f"{what}.png")
+        title = f"{report['suite']}, {report['split']}: success on every goal"
+        plots.success_curves(report["per-goal"], written[1], title)
+    return written
 
 
 def notes(config: ExperimentConfig, run: Name, suite: host.HostSuite, wanted: Request) -> list[str]:

@@ -43,19 +43,25 @@ class Step(NamedTuple):
 
 
 class Worker:
-    """A process with a group of environments. Where it fails, it is replaced once, and brought back to where it was.
+    """A process with environments. Where it fails, it is replaced once, and brought back to where it was.
 
     For that it keeps the calls since the beginning, and what came since the last reset of all environments: they determine
     an environment's state, whose physics is deterministic.
+
+    Args:
+      kind: "Group" or "Simulators", a class in worker.py, whose methods are the commands.
+      names: of the environments' tasks, for messages.
+      timeout: seconds it may take to answer.
+      build: arguments of the first command, `build`; `receive` must follow.
     """
 
-    def __init__(self, makers: Sequence[Callable[[], gymnasium.Env]], names: Sequence[str], timeout: float):
-        self._names, self._timeout = names, timeout
+    def __init__(self, kind: str, names: Sequence[str], timeout: float, *build: Any):
+        self._kind, self._names, self._timeout = kind, names, timeout
         self._calls: list[Message] = []
         self._since_reset: list[Message] = []
         self._replaced = False
         self._start()
-        self.send("build", makers)
+        self.send("build", *build)
 
     def send(self, command: str, *args: Any) -> None:
         """Asks for something; `receive` must follow."""
@@ -68,9 +74,13 @@ class Worker:
             answer = self._answer()
         except _Failure as failure:
             answer = self._replace(failure)
-        if self._pending[0] == "reset":
+        command = self._pending[0]
+        if command == "reset":
             self._since_reset.clear()
-        (self._since_reset if self._pending[0] in ("reset", "step") else self._calls).append(self._pending)
+        if command in ("build", "call"):
+            self._calls.append(self._pending)
+        elif command in ("reset", "step"):  # not the commands of Simulators, which leave nothing behind
+            self._since_reset.append(self._pending)
         return answer
 
     def stop(self) -> None:
@@ -87,7 +97,7 @@ class Worker:
             self._mark = mmap.mmap(file.fileno(), 1)
             handles = theirs.fileno(), file.fileno()
             self._process = subprocess.Popen(
-                [sys.executable, str(Path(__file__).with_name("worker.py")), *map(str, handles)],
+                [sys.executable, str(Path(__file__).with_name("worker.py")), self._kind, *map(str, handles)],
                 pass_fds=handles,
                 stdin=subprocess.DEVNULL,
                 stdout=2,  # what environments print must not mix with our output
@@ -126,6 +136,11 @@ class Worker:
         return answer
 
 
+def num_cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 class WorkerEnvs(gymnasium.vector.VectorEnv):
     """Environments dealt out to workers in turn; where an episode ends, the next one begins within the same step.
 
@@ -151,9 +166,8 @@ class WorkerEnvs(gymnasium.vector.VectorEnv):
     ):
         self.num_envs, self.names = len(makers), tuple(names)
         self._on_step = on_step
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        count = min(num_workers or cores, self.num_envs)
-        self._workers = [Worker(makers[i::count], names[i::count], timeout) for i in range(count)]
+        count = min(num_workers or num_cores(), self.num_envs)
+        self._workers = [Worker("Group", names[i::count], timeout, makers[i::count]) for i in range(count)]
         self._receive()
 
     def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[np.ndarray, dict]:
