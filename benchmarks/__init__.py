@@ -30,6 +30,10 @@ BENCHMARKS = {
         "metaworld.throughput",
         "Meta-World steps per second, beside bare C MuJoCo, the package's AsyncVectorEnv, EnvPool",
     ),
+    "metaworld-bridge": Entry(
+        "metaworld.bridge_throughput",
+        "steps per second of the metaworld package in our worker processes, beside gymnasium's AsyncVectorEnv",
+    ),
     "metaworld-memory": Entry("metaworld.memory", "peak memory over rollouts of MT50 in 500 environments"),
     "sequence": Entry("sequence", "time, memory and compilation of every memory, forward and backward over a sequence"),
 }

@@ -141,6 +141,7 @@ METAWORLD_NAMES = {
         "suites": " ".join(METAWORLD_SUITES) + " (ML: goal hidden, training and test tasks; MT: goal shown)",
         "tasks": " ".join(METAWORLD) + " (goal hidden, fresh task vectors; 39 observations, H=500)",
         "several": "reach-v3+push-v3 (any tasks joined by +)",
+        "on the host": "metaworld-host/NAME trains on the installed package itself, in worker processes (slow)",
     },
     "Options of Meta-World": {
         "/ml1, /mt1": "of tasks: the package's 50 training and 50 test vectors of ML1; the same, goal shown, of MT1",

@@ -1,12 +1,15 @@
 """The `metarl` command: the roof over the three packages, and the only module here that knows them all."""
 
 import dataclasses
+import importlib.util
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from .errors import ConfigError, lookup
+
+_HOST = "metaworld-host/"  # begins the names of environments of the package
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -55,8 +58,12 @@ def _train(argv: list[str]) -> int:
     try:
         with log, console.Progress(config) as progress:
             summary = training.train(config, algorithm, eval_env, log, progress)
-    except training.TrainingError as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (RuntimeError, ValueError) as error:
+        # What a worker of the package raises comes out of XLA as the text of a traceback.
+        _, is_worker, words = str(error).rpartition("WorkerError: ")
+        if not (is_worker or isinstance(error, training.TrainingError)):
+            raise
+        print(f"error: {words.splitlines()[0]}", file=sys.stderr)
         return 1
     except training.Interrupted as stop:
         print(f"saved at iteration {stop.iteration}; continue with: metarl train --resume {log.directory}")
@@ -67,24 +74,30 @@ def _train(argv: list[str]) -> int:
 
 def _make_env(config, split: str):
     """What a run trains on (split "train"), or what it is judged on ("test")."""
-    from . import envs, rollout
+    from . import rollout
+    from .envs import make
 
+    if config.env.startswith(_HOST):
+        from .benchmarks.metaworld.host_env import make
     horizon = config.evaluation.horizon or config.horizon if split == "test" else config.horizon
-    env = envs.make(config.env, physics=config.physics, horizon=horizon, split=split)
+    env = make(config.env, physics=config.physics, horizon=horizon, split=split)
     if split == "test":
         rollout.check_num_tasks(env, config.evaluation.tasks, "evaluation.tasks")
     return env
 
 
 def _evaluate(argv: list[str]) -> int:
-    from . import console, runlog, training
-    from .options import EvaluateOptions, parse
+    from . import runlog
+    from .options import parse_evaluate
 
-    options = parse(EvaluateOptions, argv)
+    options = parse_evaluate(argv)
     config = runlog.read_config(options.run)
-    lookup(options.checkpoint, {"latest": 0, "best": 0}, "checkpoint")
-    if options.steps and min(options.steps) < 0:
-        raise ConfigError(f"--steps must not be negative: {options.steps}.")
+    return _evaluate_natively(options, config) if options.on == "native" else _evaluate_on_metaworld(options, config)
+
+
+def _evaluate_natively(options, config) -> int:
+    from . import console, runlog, training
+
     asked = {"tasks": options.tasks, "episodes": options.episodes, "horizon": options.horizon}
     asked |= {"steps": max(options.steps, default=None)}
     config = dataclasses.replace(
@@ -95,7 +108,7 @@ def _evaluate(argv: list[str]) -> int:
     )
     env = _make_env(config, "test")
     with runlog.readable_errors(options.run):
-        algorithm, state = _restore(options.run, config, options.checkpoint)
+        algorithm, state = _restore(options.run, config, _make_env(config, "train"), options.checkpoint)
         name = f"iteration-{int(state.step)}-tasks-{config.evaluation.tasks}-seed-{config.seed}"
         name += "" if options.horizon is None else f"-horizon-{options.horizon}"
         curve = training.evaluate(config, algorithm, env, state, options.run, name)
@@ -104,15 +117,37 @@ def _evaluate(argv: list[str]) -> int:
     return 0
 
 
-def _restore(run, config, checkpoint: str) -> tuple:
-    """The algorithm of a run, and its state in the `latest` or `best` checkpoint."""
+def _evaluate_on_metaworld(options, config) -> int:
+    if importlib.util.find_spec("metaworld") is None:
+        raise ConfigError("--on metaworld needs the package: pip install 'metaworld>=3.0'.")
+    from . import console, runlog
+    from .benchmarks.metaworld import bridge, workers
+
+    wanted = bridge.request(config, options)
+    env = _make_env(config, "train")
+    with runlog.readable_errors(options.run):
+        algorithm, state = _restore(options.run, config, env, options.checkpoint)
+        try:
+            with console.StepsBar() as bar:
+                report = bridge.judge(config, algorithm, env.spec, state, wanted, bar.begin)
+        except workers.WorkerError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+        written = bridge.write(report, options.run)
+    console.print_host_report(report)
+    print("written: " + " and ".join(map(str, written)))
+    return 0
+
+
+def _restore(run, config, env, checkpoint: str) -> tuple:
+    """The algorithm of a run that trained on `env`, and its state in the `latest` or `best` checkpoint."""
     import jax
 
     from . import training
     from .algorithms import make_algorithm
     from .checkpoint import Checkpoints
 
-    algorithm = make_algorithm(config.algorithm, _make_env(config, "train"), config.policy, config.iterations)
+    algorithm = make_algorithm(config.algorithm, env, config.policy, config.iterations)
     like = jax.eval_shape(algorithm.init, training.base_key(config.seed))
     checkpoints = Checkpoints(run / "checkpoints", config.keep_checkpoints)
     state = checkpoints.restore(like, checkpoint)
@@ -164,9 +199,10 @@ def _run_scene(options):
     if options.task >= config.evaluation.tasks:
         raise ConfigError(f"--task must be below {config.evaluation.tasks}, the run's number of held-out tasks.")
     config = dataclasses.replace(config, physics=options.physics or config.physics)
-    env = _make_env(config, "test")
     with runlog.readable_errors(options.run):
-        algorithm, state = _restore(options.run, config, options.checkpoint or "latest")
+        algorithm, state = _restore(options.run, config, _make_env(config, "train"), options.checkpoint or "latest")
+    # Of the package's environments, ours are what can be drawn; they are told apart by their speed alone.
+    env = _make_env(dataclasses.replace(config, env=config.env.replace(_HOST, "metaworld/")), "test")
     key_tasks, key = jax.random.split(training.evaluation_key(seed))  # as in evaluation.adaptation_curve
     env, task = rollout.row(env, rollout.sample_tasks(env, key_tasks, config.evaluation.tasks), options.task)
     out = options.run / "plots" / f"video-steps{steps}-task{options.task}-seed{seed}.mp4"

@@ -3,6 +3,7 @@
 import datetime
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,43 @@ class Progress:
         self._bar.stop()
 
 
+class StepsBar:
+    """A bar over environment steps for each part of a long evaluation, lines where there is no terminal. A context manager."""
+
+    def __init__(self):
+        self._bar = rich_progress.Progress(
+            rich_progress.TextColumn("{task.description}"),
+            rich_progress.BarColumn(),
+            rich_progress.TextColumn("{task.fields[steps]}, ETA"),
+            rich_progress.TimeRemainingColumn(),
+            console=Console(stderr=True),
+            disable=not sys.stderr.isatty(),
+        )
+
+    def begin(self, name: str, max_steps: int) -> Callable[[int], None]:
+        """A new bar; call the result with numbers of steps done."""
+        task = self._bar.add_task(name, total=max_steps, steps="")
+        done, last_line = 0, time.monotonic()
+
+        def advance(count: int) -> None:
+            nonlocal done, last_line
+            done += count
+            steps = f"{done:,} of at most {max_steps:,} steps"
+            self._bar.update(task, completed=done, steps=steps)
+            if self._bar.disable and time.monotonic() - last_line > _LINE_EVERY:
+                print(f"{name}: {steps}", file=sys.stderr, flush=True)
+                last_line = time.monotonic()
+
+        return advance
+
+    def __enter__(self) -> "StepsBar":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._bar.stop()
+
+
 def print_summary(summary: dict[str, Any], directory: Path) -> None:
     table = Table(title=f"{summary['preset']}, seed {summary['seed']}: held-out tasks")
     for name in ("", "mean", "IQM", "95 % interval of the IQM"):
@@ -100,6 +138,39 @@ def _print_success_by_env(curve: dict[str, Any]) -> None:
     for name in dict.fromkeys(curve["task_env"]):
         table.add_row(name, f"{last[np.array(curve['task_env']) == name].mean():.2f}")
     Console().print(table)
+
+
+def print_host_report(report: dict[str, Any]) -> None:
+    """Success by task on the metaworld package: the evaluators side by side, and notes."""
+    official, per_goal = report.get("official"), report.get("per-goal")
+    table = Table(
+        title=f"{report['suite']}, {report['split']}, on the metaworld package: success after adaptation episodes"
+    )
+    columns = [*map(str, per_goal["adaptation_episodes"]), "95 % of the last"] if per_goal else []
+    columns += ["official"] * bool(official)
+    for name in ("", *columns):
+        table.add_column(name, justify="right" if name else "left")
+
+    def add(label: str, curve: dict[str, Any] | None, kind: str, official_success: float | None) -> None:
+        cells = [f"{value:.2f}" for value in curve[kind]] if curve else []
+        if curve:
+            low, high = curve["interval" if kind == "iqm" else "mean_interval"][-1]
+            cells.append(f"{low:.2f} to {high:.2f}")
+        if official:
+            cells.append("" if official_success is None else f"{official_success:.2f}")
+        table.add_row(label, *cells)
+
+    for name in (official or per_goal)["task_success"]:
+        by_task = per_goal and per_goal["task_success"][name]
+        add(name, by_task, "mean", official and official["task_success"][name])
+    table.add_section()
+    add("mean", per_goal, "mean", official and official["success"])
+    if per_goal:
+        add("IQM over goals", per_goal, "iqm", None)
+    console = Console()
+    console.print(table)
+    for note in report["notes"]:
+        console.print(f"- {note}", highlight=False, soft_wrap=True)
 
 
 def print_tables(tables: dict[str, dict[str, str]]) -> None:

@@ -56,6 +56,25 @@ def adaptation_curve(curves: dict[str, dict[str, Any]], path: Path, title: str) 
     _finish(figure, panels, path)
 
 
+def success_curves(curve: dict[str, Any], path: Path, title: str) -> None:
+    """Mean success over adaptation episodes with 95 % intervals, over a suite and (thin) in each of its tasks.
+
+    Args:
+      curve: `adaptation_episodes`, estimates over the suite, and under `task_success` those of each task.
+      path: of the PNG.
+      title: over the figure.
+    """
+    figure = Figure(figsize=(6.5, 4.2), layout="constrained")
+    axes, episodes = figure.subplots(), curve["adaptation_episodes"]
+    tasks = curve["task_success"]
+    for name, task in tasks.items() if len(tasks) > 1 else ():
+        axes.plot(episodes, task["mean"], "-", linewidth=0.8, alpha=0.7, label=name)
+    _draw_adaptation(axes, episodes, curve["mean"], curve["mean_interval"], "all tasks", _AFTER)
+    axes.set(xlabel="adaptation episodes", ylabel="success (mean, 95 % interval)", ylim=(0, 1.02))
+    figure.suptitle(title, fontsize="medium")
+    _finish(figure, {"success": axes}, path)
+
+
 def _panels(has_success: bool) -> tuple[Figure, dict[str, Axes]]:
     names = ["return", "success"] if has_success else ["return"]
     figure = Figure(figsize=(2 + 4.5 * len(names), 4.2), layout="constrained")
@@ -80,6 +99,6 @@ def _finish(figure: Figure, panels: dict[str, Axes], path: Path) -> None:
     for axes in panels.values():
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
-    panels["return"].legend(frameon=False, fontsize="small")
+    next(iter(panels.values())).legend(frameon=False, fontsize="small")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)

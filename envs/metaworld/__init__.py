@@ -25,35 +25,39 @@ from .family import Moment, Verdict
 from .suites import SUITES, Split, draw_vectors, sample_vector, suite_vectors
 from .tasks import FAMILIES
 
-__all__ = ["FAMILIES", "MetaWorldEnv", "make"]
+__all__ = ["FAMILIES", "MetaWorldEnv", "Name", "make", "parse"]
 
 
-class Options(NamedTuple):
-    """The parts of a name after the first."""
+class Name(NamedTuple):
+    """The parts of a name."""
 
+    what: str  # suite, or families
     form: str | None = None  # "ml1" or "mt1"
     fresh: bool = False
     seed: int = 0
     one_hot: bool = False
     reward: str = "v2"
 
+    def families(self, split: Split) -> tuple[str, ...]:
+        """Names of the families; suites without test tasks are tested on those they train on."""
+        if self.what in SUITES:
+            return SUITES[self.what].get(split, SUITES[self.what]["train"])
+        return tuple(dict.fromkeys(self.what.split("+")))
+
+    @property
+    def shows_goal(self) -> bool:
+        return self.what.startswith("MT") or self.form == "mt1"
+
 
 def make(name: str, physics: str, horizon: int | None, split: Split) -> MetaEnv | Suite:
-    _, what, *parts = name.split("/")
-    options = _parse(name, parts)
+    options = parse(name)
+    what, names, show_goal = options.what, options.families(split), options.shows_goal
     fresh = options.fresh and split == "train"
     if what in SUITES:
-        if options.form is not None:
-            raise ConfigError(f"{name!r}: {options.form!r} is an option of single tasks, not of suites.")
-        splits = SUITES[what]
-        names = splits.get(split, splits["train"])
-        show_goal, fixed = what.startswith("MT"), not fresh
-        vectors = suite_vectors(what, options.seed, split if split in splits else "train") if fixed else {}
+        fixed = not fresh
+        vectors = suite_vectors(what, options.seed, split if split in SUITES[what] else "train") if fixed else {}
     else:
-        names = tuple(dict.fromkeys(what.split("+")))
-        for family in names:
-            lookup(family, dict.fromkeys((*FAMILIES, *SUITES)), "Meta-World task or suite")
-        show_goal, fixed = options.form == "mt1", options.form is not None and not fresh
+        fixed = options.form is not None and not fresh
         vectors = draw_vectors(names, options.seed + (options.form == "ml1" and split == "test")) if fixed else {}
 
     def member(index: int, family_name: str) -> MetaWorldEnv:
@@ -83,8 +87,10 @@ def _reward(family_name: str, version: str) -> Callable[[Moment], Verdict]:
     return reward
 
 
-def _parse(name: str, parts: list[str]) -> Options:
-    options = Options()
+def parse(name: str) -> Name:
+    """The parts of a name `metaworld/WHAT/option/...`; ConfigError where one is unknown."""
+    _, what, *parts = name.split("/")
+    options = Name(what)
     for part in parts:
         if part.startswith("seed=") and part[5:].isdecimal():
             options = options._replace(seed=int(part[5:]))
@@ -98,4 +104,8 @@ def _parse(name: str, parts: list[str]) -> Options:
             "seed=0": {},
         }
         options = options._replace(**lookup(part, known, f"option of {name!r}"))
+    if what in SUITES and options.form is not None:
+        raise ConfigError(f"{name!r}: {options.form!r} is an option of single tasks, not of suites.")
+    for family in options.families("train"):
+        lookup(family, dict.fromkeys((*FAMILIES, *SUITES)), "Meta-World task or suite")
     return options

@@ -1,0 +1,105 @@
+"""A run as the package's agent: its actions and its adaptation are the native ones."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from metaworld.evaluation import Timestep
+
+from metarl_jax import rollout
+from metarl_jax.algorithms import make_algorithm
+from metarl_jax.benchmarks.metaworld.agents import RunAgent, transitions
+from metarl_jax.policies import make_policy
+
+N, E = 3, 2
+NO_LABELS = np.zeros((N, 0))
+
+
+@pytest.fixture(scope="module")
+def make_run(make_point, tiny_algorithms, tiny_policy):
+    def make(name, spec=lambda spec: spec):
+        env = make_point(horizon=6)
+        env.spec = spec(env.spec)
+        algorithm = make_algorithm(tiny_algorithms[name], env, tiny_policy, 1)
+        return env, algorithm, algorithm.init(jax.random.key(0))
+
+    return make
+
+
+def native_round(env, algorithm, state):
+    """E episodes of each of N tasks by the policy before adaptation: its parameters `[N, ...]`, and transitions."""
+    params = jax.tree.map(lambda x: jnp.broadcast_to(x, (N, *x.shape)), algorithm.policy_params(state))
+    tasks = rollout.sample_tasks(env, jax.random.key(1), N)
+    start = rollout.start(env, tasks, jax.random.key(2), (N, E))
+    act = algorithm.act(state, params)
+    return params, rollout.collect(env, act, tasks, start, jax.random.key(3), env.spec.horizon)[1]
+
+
+def as_timesteps(t):
+    """Episodes `[N, E, T]` one after the other, as the package's evaluation tells them."""
+    t = jax.tree.map(lambda x: np.asarray(x).reshape(N, -1, *x.shape[3:]), t)
+    for step in range(t.reward_t.shape[1]):
+        now = jax.tree.map(lambda x, step=step: x[:, step], t)
+        outputs = {"raw": now.action_tm1, "dist": now.dist_tm1, "log_prob": now.log_prob_tm1, "action": now.action_tm1}
+        obs, reward = now.obs_tm1.astype(np.float64), now.reward_t.astype(np.float64)
+        truncated = now.last_t & ~now.terminated_t
+        yield Timestep(obs, now.action_tm1, reward, now.terminated_t, truncated, outputs)
+
+
+@pytest.mark.parametrize("name", ["maml-ppo", "promp", "reptile", "ppo"])
+def test_adaptation_is_the_native_one(make_run, name):
+    env, algorithm, state = make_run(name)
+    params, t = native_round(env, algorithm, state)
+    agent = RunAgent(algorithm, state, NO_LABELS, jax.random.key(4))
+    for timestep in as_timesteps(t):
+        agent.step(timestep)
+    agent.adapt()
+    wanted = jax.jit(algorithm.adapt)(state, params, t)
+    moved = [np.abs(a - b).max() for a, b in zip(jax.tree.leaves(wanted), jax.tree.leaves(params), strict=True)]
+    assert (max(moved) > 1e-3) == (name != "ppo")
+    for ours, theirs in zip(jax.tree.leaves(agent.params), jax.tree.leaves(wanted), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
+    agent.init()
+    for ours, theirs in zip(jax.tree.leaves(agent.params), jax.tree.leaves(params), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_transitions_are_those_of_the_rollout(make_run):
+    """All but what the package does not tell: successes, and the last observation of an episode."""
+    _, t = native_round(*make_run("maml-ppo"))
+    ours = transitions(list(as_timesteps(t)))
+    wanted = jax.tree.map(lambda x: np.asarray(x).reshape(N, 1, -1, *x.shape[3:]), t)
+    for name in set(t._fields) - {"obs_t", "success_t", "dist_tm1"}:
+        np.testing.assert_allclose(getattr(ours, name), getattr(wanted, name), rtol=1e-6, err_msg=name)
+    obs_t = np.where(wanted.last_t[..., None], np.nan, wanted.obs_t)
+    np.testing.assert_array_equal(ours.obs_t, obs_t)
+
+
+def test_actions_are_draws_of_the_policy_or_its_mode(make_run, tiny_policy):
+    env, algorithm, state = make_run("maml-ppo")
+    distribution = make_policy(tiny_policy, env.spec).distribution
+    obs = np.random.default_rng(0).normal(size=(N, 2))
+    sampling = RunAgent(algorithm, state, NO_LABELS, jax.random.key(0))
+    actions, outputs = sampling.adapt_action(obs)
+    np.testing.assert_allclose(actions, distribution.to_env(outputs["raw"]), rtol=1e-6)
+    np.testing.assert_allclose(outputs["log_prob"], distribution.log_prob(outputs["dist"], outputs["raw"]), rtol=1e-5)
+    assert (sampling.eval_action(obs) != actions).any()  # another draw
+    likely = RunAgent(algorithm, state, NO_LABELS, jax.random.key(0), distribution)
+    for _ in range(2):
+        np.testing.assert_allclose(
+            likely.eval_action(obs), distribution.to_env(outputs["dist"].mean), rtol=1e-5, atol=1e-6
+        )
+
+
+def test_labels_end_the_observation(make_run):
+    """A policy that was trained with labels of two tasks; the environment knows nothing of them."""
+    _, algorithm, state = make_run("maml-ppo", lambda spec: spec._replace(obs_dim=4))
+    labels = np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+    agent = RunAgent(algorithm, state, labels, jax.random.key(0))
+    obs = np.ones((N, 2))
+    actions, outputs = agent.adapt_action(obs)
+    act = algorithm.act(state, agent.params)
+    wanted = act(jnp.concatenate([obs, labels], axis=1)[:, None], jax.random.key(0)).dist.mean
+    np.testing.assert_allclose(outputs["dist"].mean, wanted[:, 0], rtol=1e-5, atol=1e-7)
+    agent.step(Timestep(obs, actions, np.ones(N), np.zeros(N, bool), np.ones(N, bool), outputs))
+    agent.adapt()
