@@ -35,6 +35,13 @@ def main(argv: list[str] | None = None) -> int:
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except (RuntimeError, ValueError) as error:
+        # Where a worker with environments of the package has failed; from within XLA that comes as text.
+        _, is_worker, words = f"{type(error).__name__}: {error}".rpartition("WorkerError: ")
+        if not is_worker:
+            raise
+        print(f"error: {words.splitlines()[0]}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:  # outside the training loop, which saves before it ends
         print("interrupted", file=sys.stderr)
         return 130
@@ -58,12 +65,8 @@ def _train(argv: list[str]) -> int:
     try:
         with log, console.Progress(config) as progress:
             summary = training.train(config, algorithm, eval_env, log, progress)
-    except (RuntimeError, ValueError) as error:
-        # What a worker of the package raises comes out of XLA as the text of a traceback.
-        _, is_worker, words = str(error).rpartition("WorkerError: ")
-        if not (is_worker or isinstance(error, training.TrainingError)):
-            raise
-        print(f"error: {words.splitlines()[0]}", file=sys.stderr)
+    except training.TrainingError as error:
+        print(f"error: {error}", file=sys.stderr)
         return 1
     except training.Interrupted as stop:
         print(f"saved at iteration {stop.iteration}; continue with: metarl train --resume {log.directory}")
@@ -121,18 +124,14 @@ def _evaluate_on_metaworld(options, config) -> int:
     if importlib.util.find_spec("metaworld") is None:
         raise ConfigError("--on metaworld needs the package: pip install 'metaworld>=3.0'.")
     from . import console, runlog
-    from .benchmarks.metaworld import bridge, workers
+    from .benchmarks.metaworld import bridge
 
     wanted = bridge.request(config, options)
     env = _make_env(config, "train")
     with runlog.readable_errors(options.run):
         algorithm, state = _restore(options.run, config, env, options.checkpoint)
-        try:
-            with console.StepsBar() as bar:
-                report = bridge.judge(config, algorithm, env.spec, state, wanted, bar.begin)
-        except workers.WorkerError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 1
+        with console.StepsBar() as bar:
+            report = bridge.judge(config, algorithm, env.spec, state, wanted, bar.begin)
         written = bridge.write(report, options.run)
     console.print_host_report(report)
     print("written: " + " and ".join(map(str, written)))

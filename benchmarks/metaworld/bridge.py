@@ -114,7 +114,7 @@ def judge(
       progress: is told of an evaluator and of its greatest number of steps; what it returns is told of steps done.
 
     Returns:
-      What is written to eval/*.json: the request, `notes`, and what `official` and `per_goal` return under their names.
+      What is written to eval/*.json: the request, `notes`, and under `official` and `per-goal` what these return.
 
     Raises:
       ConfigError: run and suite do not fit.

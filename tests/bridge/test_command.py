@@ -59,7 +59,8 @@ def saved(config, tmp_path_factory):
 
 
 def test_both_evaluators(metarl, config, tmp_path, monkeypatch):
-    monkeypatch.setattr(evaluators, "NUM_EVALS", 1)
+    for name, less in (("NUM_EVALS", 1), ("META_BATCH", 4), ("MAX_ENVS", 10)):
+        monkeypatch.setattr(evaluators, name, less)
     run = save_run(tmp_path / "run", config)
     argv = ["--on", "metaworld", "--evaluator", "both", "--horizon", "5", "--episodes", "1"]
     code, out, err = metarl("evaluate", run, *argv, "--adaptation-episodes", "2", "0")

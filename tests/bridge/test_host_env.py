@@ -8,9 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metarl_jax import cli, rollout
+from metarl_jax import cli, console, rollout, runlog
 from metarl_jax.benchmarks.metaworld import host_env, reference
-from metarl_jax.benchmarks.metaworld.workers import WorkerError
 from metarl_jax.envs import make
 from metarl_jax.errors import ConfigError
 
@@ -88,15 +87,28 @@ def test_workers_are_replaced_once(capfd):
         jax.block_until_ready(step(state, jnp.ones(4), task))
 
 
-def test_a_failed_worker_ends_training_with_a_line(monkeypatch, capfd, tmp_path):
+def test_a_failed_worker_in_compiled_code_is_one_line(monkeypatch, capfd):
     def fail(*args):
-        raise WorkerError("an environment of 'reach-v3' died")
+        raise RuntimeError(
+            "INTERNAL: CpuCallback error: Traceback\nWorkerError: an environment of 'reach-v3' died\nat ..."
+        )
 
-    monkeypatch.setattr(host_env.Pool, "ask", fail)
-    argv = ["--iterations", "1", "--horizon", "3", "--algorithm.num-tasks", "2", "--algorithm.envs-per-task", "2"]
-    argv += ["--algorithm.update.minibatches", "1", "--run-dir", str(tmp_path / "run")]
-    assert cli.main(["train", "--env", "metaworld-host/reach-v3/ml1", *argv]) == 1
+    monkeypatch.setattr(console, "print_tables", fail)
+    assert cli.main(["list"]) == 1
     assert capfd.readouterr().err == "error: an environment of 'reach-v3' died\n"
+
+
+@pytest.mark.slow
+def test_training(tmp_path):
+    """Two iterations from the command line; a resumed run is the uninterrupted one, since states are handed over whole."""
+    argv = ["--horizon", "3", "--algorithm.num-tasks", "2", "--algorithm.envs-per-task", "2", "--checkpoint-every", "1"]
+    argv += ["--algorithm.update.minibatches", "1", "--evaluation.tasks", "2", "--evaluation.episodes", "1"]
+    argv += ["--env", "metaworld-host/reach-v3/ml1"]
+    for name, first in (("whole", "2"), ("resumed", "1")):
+        assert cli.main(["train", *argv, "--iterations", first, "--run-dir", str(tmp_path / name)]) == 0
+    assert cli.main(["train", "--resume", str(tmp_path / "resumed"), "--iterations", "2"]) == 0
+    rows = [runlog.read_metrics(tmp_path / name)[1] for name in ("whole", "resumed")]
+    assert len({row["return_after"] for row in rows}) == 1
 
 
 def test_bad_names():
