@@ -56,7 +56,7 @@ class _Stack(nn.Module):
     def __call__(self, carry, xs, resets):
         """Pre-norm residual blocks, whose output is gated as in S5 (arXiv:2208.04933, appendix G.1)."""
         xs, carry_T = on_rows(nn.Dense(self.config.width), xs), []
-        for layer_carry in carry:
+        for _, layer_carry in zip(range(self.config.layers), carry, strict=True):
             layer_carry, ys = self.make_layer(self.config)(layer_carry, nn.LayerNorm()(xs), resets)
             ys = nn.gelu(ys)
             xs = xs + ys * nn.sigmoid(on_rows(nn.Dense(self.config.width), ys))

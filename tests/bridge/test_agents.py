@@ -10,6 +10,7 @@ from metarl_jax import rollout
 from metarl_jax.algorithms import make_algorithm
 from metarl_jax.benchmarks.metaworld.agents import RunAgent, transitions
 from metarl_jax.policies import make_policy
+from metarl_jax.types import History
 
 N, E = 3, 2
 NO_LABELS = np.zeros((N, 0))
@@ -65,11 +66,15 @@ def test_adaptation_is_the_native_one(make_run, name):
 
 
 def test_transitions_are_those_of_the_rollout(make_run):
-    """All but what the package does not tell: successes, and the last observation of an episode."""
+    """All but what the package does not tell (successes, the last observation of an episode), and what was before a round."""
     _, t = native_round(*make_run("maml-ppo"))
     ours = transitions(list(as_timesteps(t)))
     wanted = jax.tree.map(lambda x: np.asarray(x).reshape(N, 1, -1, *x.shape[3:]), t)
-    for name in set(t._fields) - {"obs_t", "success_t", "dist_tm1"}:
+    before = {"action_tm2": "action_tm1", "reward_tm1": "reward_t", "last_tm1": "last_t"}
+    for name, now in before.items():
+        np.testing.assert_array_equal(getattr(ours, name)[:, :, 1:], getattr(ours, now)[:, :, :-1], err_msg=name)
+        assert not np.asarray(getattr(ours, name))[:, :, 0].any()
+    for name in set(t._fields) - {"obs_t", "success_t", "dist_tm1", *before}:
         np.testing.assert_allclose(getattr(ours, name), getattr(wanted, name), rtol=1e-6, err_msg=name)
     obs_t = np.where(wanted.last_t[..., None], np.nan, wanted.obs_t)
     np.testing.assert_array_equal(ours.obs_t, obs_t)
@@ -98,8 +103,9 @@ def test_labels_end_the_observation(make_run):
     agent = RunAgent(algorithm, state, labels, jax.random.key(0))
     obs = np.ones((N, 2))
     actions, outputs = agent.adapt_action(obs)
-    act = algorithm.act(state, agent.params)
-    wanted = act(jnp.concatenate([obs, labels], axis=1)[:, None], jax.random.key(0)).dist.mean
+    act, nothing = algorithm.act(state, agent.params), jnp.zeros((N, 1))
+    history = History((), jnp.zeros((N, 1, 2)), nothing, nothing)
+    wanted = act(jnp.concatenate([obs, labels], axis=1)[:, None], history, jax.random.key(0))[1].dist.mean
     np.testing.assert_allclose(outputs["dist"].mean, wanted[:, 0], rtol=1e-5, atol=1e-7)
     agent.step(Timestep(obs, actions, np.ones(N), np.zeros(N, bool), np.ones(N, bool), outputs))
     agent.adapt()
