@@ -140,7 +140,7 @@ _PRESETS: dict[str, Preset] = {
             iterations=300,
             window=5,
             policy=PolicyConfig(memory=MemoryConfig("s5", width=64, state=32), network=NetworkConfig(hidden=(64,))),
-            evaluation=EvaluationConfig(tasks=100, episodes=4, steps=2),
+            evaluation=EvaluationConfig(tasks=100, episodes=4),
             algorithm=Rl2Config(
                 num_tasks=64,
                 envs_per_task=4,
