@@ -2,7 +2,6 @@
 
 import importlib
 import json
-import os
 import platform
 import subprocess
 from pathlib import Path
@@ -12,6 +11,7 @@ import jax
 from rich.console import Console
 from rich.table import Table
 
+from ..envs.physics.mujoco import num_threads
 from ..errors import lookup
 
 
@@ -56,9 +56,8 @@ def run(name: str, as_json: bool, command: str) -> None:
 
 def machine() -> str:
     """Processor, cores and devices, in words."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     devices = ", ".join(f"{d.platform} {d.device_kind}" for d in jax.devices())
-    return f"{_processor()}, {cores} cores; jax {jax.__version__} on {devices}"
+    return f"{_processor()}, {num_threads()} cores; jax {jax.__version__} on {devices}"
 
 
 def commit() -> str | None:

@@ -231,7 +231,7 @@ def _env_scene(options):
     key_task, key = jax.random.split(training.base_key(options.seed or 0))
     task = env.sample_task(jax.random.fold_in(key_task, options.task))
     out = options.out or Path(options.env.replace("/", "-") + ".mp4")
-    begin = video.without_memory(act), rollout.no_history(env, (1, 1))
+    begin = video.without_memory(act), rollout.no_history(env.spec, (1, 1))
     return video.Scene(env, task, lambda key: begin, key, out)
 
 

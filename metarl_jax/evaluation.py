@@ -62,7 +62,7 @@ def adaptation(
       Policies, leaves `[K + 1, N, ...]`, the histories they begin with, `[K + 1, N, E, ...]`, and how they did.
     """
     params = jax.tree.map(lambda x: jnp.broadcast_to(x, (shape[0], *x.shape)), algorithm.policy_params(state))
-    first_history = rollout.no_history(env, shape, algorithm.init_carry(shape))
+    first_history = rollout.no_history(env.spec, shape, algorithm.init_carry(shape))
 
     # A scan, so that the program's size does not grow with K; its last adaptation goes unused.
     def step(carry, key):

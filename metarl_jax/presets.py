@@ -51,6 +51,47 @@ _METAWORLD_MAML = dataclasses.replace(
     iterations=100,
     evaluation=EvaluationConfig(tasks=50, horizon=500),
 )
+_RL2 = ExperimentConfig(
+    preset="",
+    env="cheetah-vel",
+    horizon=200,
+    iterations=500,
+    policy=PolicyConfig(
+        memory=MemoryConfig("gru", width=128),
+        network=NetworkConfig(hidden=(64,)),
+        init_log_std=-0.5,
+        normalize_obs=True,
+    ),
+    evaluation=EvaluationConfig(steps=2),
+    algorithm=Rl2Config(
+        num_tasks=80,
+        envs_per_task=1,
+        chunk=100,
+        reward_scale=0.1,
+        update=PpoUpdateConfig(epochs=5, minibatches=4),
+        optimizer=OptimizerConfig(lr=1e-3, max_grad_norm=0.5, lr_schedule="linear"),
+    ),
+)
+
+
+def _rl2_metaworld(memory: str, **changes) -> ExperimentConfig:
+    """Rewards of Meta-World lie in [0, 10]."""
+    config = dataclasses.replace(
+        _RL2,
+        horizon=150,
+        policy=dataclasses.replace(_RL2.policy, memory=MemoryConfig(memory, width=128), memory_reward_scale=0.1),
+        evaluation=EvaluationConfig(tasks=50, steps=2, horizon=500),
+        algorithm=dataclasses.replace(
+            _RL2.algorithm,
+            num_tasks=100,
+            chunk=150,
+            reward_scale=0.02,
+            update=PpoUpdateConfig(epochs=5, minibatches=4, entropy_coef=5e-3),
+        ),
+    )
+    return dataclasses.replace(config, **changes)
+
+
 _NAVIGATION_OPTIMIZER = OptimizerConfig(lr=3e-3, lr_schedule="cosine")
 _PRESETS: dict[str, Preset] = {
     "cheetah-dir-maml": Preset(
@@ -151,6 +192,30 @@ _PRESETS: dict[str, Preset] = {
             ),
         ),
         "RL^2 with an S5 memory on sparse 2-D navigation: the first episode explores",
+    ),
+    "cheetah-vel-rl2": Preset(_RL2, "RL^2 with a GRU on HalfCheetah-velocity, 200 steps per episode, two per trial"),
+    "cheetah-dir-rl2-s5": Preset(
+        dataclasses.replace(
+            _RL2, env="cheetah-dir", policy=dataclasses.replace(_RL2.policy, memory=MemoryConfig("s5", width=128))
+        ),
+        "RL^2 with an S5 memory on HalfCheetah-direction",
+    ),
+    "ml1-reach-rl2": Preset(
+        _rl2_metaworld("gru", env="metaworld/reach-v3/ml1/fresh", iterations=200),
+        "RL^2 with a GRU on Meta-World's reach, goal hidden; judged on ML1's 50 test goals, 500 steps",
+    ),
+    "ml1-push-rl2-s5": Preset(
+        _rl2_metaworld("s5", env="metaworld/push-v3/ml1/fresh", iterations=1000),
+        "... with an S5 memory on push",
+    ),
+    "ml10-rl2": Preset(
+        _rl2_metaworld(
+            "gru",
+            env="metaworld/ML10/fresh",
+            iterations=2000,
+            evaluation=EvaluationConfig(tasks=250, episodes=2, steps=2, horizon=500),
+        ),
+        "... on ML10; judged on all 50 tasks of its 5 test families",
     ),
     "halfcheetah-ppo": Preset(
         ExperimentConfig(

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from .errors import ConfigError
-from .types import Array, EnvState, History, Key, MetaEnv, Suite, Task, TimeStep, Transition
+from .types import Array, EnvSpec, EnvState, History, Key, MetaEnv, Suite, Task, TimeStep, Transition
 
 
 class ActionSample(NamedTuple):
@@ -65,10 +65,10 @@ def sample_tasks(env: MetaEnv | Suite, key: Key, num_tasks: int) -> Task:
     return jax.tree.map(lambda x: x[order], env.tasks)
 
 
-def no_history(env: MetaEnv | Suite, shape: tuple[int, int], carry: Any = ()) -> History:
+def no_history(spec: EnvSpec, shape: tuple[int, int], carry: Any = ()) -> History:
     """The history at the beginning of `shape` = (N, E) rollouts of policies with the memories `carry`."""
     zeros = jnp.zeros(shape)
-    return History(carry, jnp.zeros((*shape, env.spec.action_dim)), zeros, zeros.astype(bool))
+    return History(carry, jnp.zeros((*shape, spec.action_dim)), zeros, zeros.astype(bool))
 
 
 def start(
@@ -77,7 +77,7 @@ def start(
     """Begins E episodes of each of N tasks; `shape` is (N, E), `history` that of a policy with a memory."""
     env_state, timestep = _reset(env, tasks, key, shape)
     zeros = jnp.zeros(shape)
-    history = no_history(env, shape) if history is None else history
+    history = no_history(env.spec, shape) if history is None else history
     return RolloutState(env_state, timestep.obs, zeros.astype(int), zeros, zeros.astype(bool), history)
 
 

@@ -110,7 +110,7 @@ def test_adapt(trained, make_point):
     state, env = history[1][0], make_point()
     params = jax.tree.map(lambda x: jnp.broadcast_to(x, (3, *x.shape)), algorithm.policy_params(state))
     tasks = rollout.sample_tasks(env, jax.random.key(5), 3)
-    history = rollout.no_history(env, (3, 2), algorithm.init_carry((3, 2)))
+    history = rollout.no_history(env.spec, (3, 2), algorithm.init_carry((3, 2)))
     start = rollout.start(env, tasks, jax.random.key(6), (3, 2), history)
     _, t = rollout.collect(env, algorithm.act(state, params), tasks, start, jax.random.key(7), env.spec.horizon)
     adapt = jax.jit(algorithm.adapt)
@@ -308,7 +308,7 @@ def test_normalize_obs(name, make_point, tiny_algorithms, tiny_policy):
 
     obs = jnp.array([[[0.7, -0.2]]])
     params = jax.tree.map(lambda x: x[None], algorithm.policy_params(state))
-    _, sample = algorithm.act(state, params)(obs, rollout.no_history(env, (1, 1)), jax.random.key(2))
+    _, sample = algorithm.act(state, params)(obs, rollout.no_history(env.spec, (1, 1)), jax.random.key(2))
     std = np.sqrt(stats.sum_square / stats.count)
     bare = make_policy(policy, env.spec)
     expected = bare.dist(algorithm.policy_params(state), (obs - stats.mean) / std).mean

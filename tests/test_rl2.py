@@ -40,7 +40,7 @@ def trial(env, config, policy_config, seed=0):
     def go(key):
         state = algorithm.init(key)
         tasks = rollout.sample_tasks(env, key, shape[0])
-        start = rollout.start(env, tasks, key, shape, rollout.no_history(env, shape, policy.init_carry(shape)))
+        start = rollout.start(env, tasks, key, shape, rollout.no_history(env.spec, shape, policy.init_carry(shape)))
         params = jax.tree.map(lambda x: jnp.stack([x] * shape[0]), algorithm.policy_params(state))
         num_steps = config.episodes * env.spec.horizon
         end, t = rollout.collect(env, algorithm.act(state, params), tasks, start, key, num_steps)

@@ -35,7 +35,7 @@ FILM = ["video", "--env", "cheetah-dir", "--frames", "3", "--width", "32", "--he
 
 def begin(env):
     """What a policy without memory begins with."""
-    return rollout.no_history(env, (1, 1))
+    return rollout.no_history(env.spec, (1, 1))
 
 
 REFERENCE = """

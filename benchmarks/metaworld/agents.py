@@ -10,20 +10,20 @@ import numpy as np
 from metaworld.evaluation import Timestep
 
 from ...distributions import Distribution
-from ...errors import ConfigError
-from ...types import Algorithm, History, Key, RunState, Transition
-
-ACTIONS = 4  # numbers in an action
+from ...rollout import ActionSample, no_history
+from ...types import Algorithm, EnvSpec, History, Key, RunState, Transition
 
 
 class RunAgent:
     """`metaworld.evaluation.MetaLearningAgent`, and so `Agent`: one policy for each of N environments.
 
-    Policies without memory: what they know of a task is in their parameters, which `adapt` changes. Hence `reset`, where an
-    agent with memory would forget at the end of an episode, has nothing to do.
+    What it knows of a task is in the parameters, which `adapt` changes, and in the memory where the policy has one. A memory
+    lives on through adaptation episodes where the algorithm keeps histories (RL^2); every evaluation episode begins with what it
+    held at `adapt`. There the reward before is in the observation (`host.Wrapping.recurrent`).
 
     Args:
       algorithm: of the run.
+      spec: of the environment it was trained on.
       state: of the run.
       labels: `[N, L]`, appended to observations; L = 0 where the run knows no labels.
       key: of the actions.
@@ -31,91 +31,128 @@ class RunAgent:
     """
 
     def __init__(
-        self, algorithm: Algorithm, state: RunState, labels: np.ndarray, key: Key, mode_of: Distribution | None = None
+        self,
+        algorithm: Algorithm,
+        spec: EnvSpec,
+        state: RunState,
+        labels: np.ndarray,
+        key: Key,
+        mode_of: Distribution | None = None,
     ):
-        if jax.tree.leaves(algorithm.init_carry((1, 1))):
-            raise ConfigError(
-                "policies with a memory cannot be judged on the package: it hides rewards from evaluation."
+        def act(params, obs, history, count):
+            act = algorithm.act(state, params)
+            carry, drawn = act(
+                obs[:, None], jax.tree.map(lambda x: x[:, None], history), jax.random.fold_in(key, count)
             )
-        # What a policy without memory does not look at.
-        history = History((), jnp.zeros((len(labels), 1, ACTIONS)), *jnp.zeros((2, len(labels), 1)))
+            return jax.tree.map(lambda x: x[:, 0], (carry, drawn))
 
-        def sample(params, obs, count):
-            _, drawn = algorithm.act(state, params)(obs[:, None], history, jax.random.fold_in(key, count))
-            return jax.tree.map(lambda x: x[:, 0], drawn)
-
-        def act(params, obs, count):
-            drawn = sample(params, obs, count)
-            return drawn.action if mode_of is None else mode_of.to_env(drawn.dist.mean)
-
-        self._sample, self._act = jax.jit(sample), jax.jit(act)
+        self._act = jax.jit(act)
         self._adapt = jax.jit(lambda params, transitions: algorithm.adapt(state, params, transitions))
-        start = algorithm.policy_params(state)
-        self._start = jax.tree.map(lambda x: jnp.broadcast_to(x, (len(labels), *x.shape)), start)
+        self._to_env = None if mode_of is None else jax.jit(lambda dist: mode_of.to_env(dist.mean))
+        count = len(labels)
+        nothing = no_history(spec, (count, 1), algorithm.init_carry((count, 1)))
+        self._nothing = jax.tree.map(lambda x: np.asarray(x[:, 0]), nothing)
+        self._start = jax.tree.map(lambda x: jnp.broadcast_to(x, (count, *x.shape)), algorithm.policy_params(state))
+        self._keeps_history, self._obs_dim = algorithm.keeps_history, spec.obs_dim - labels.shape[1]
         self._labels, self._draws = labels, itertools.count()
         self.init()
 
     def init(self) -> None:
         """Forgets the tasks: the meta-trained policy everywhere."""
         self.params = self._start
+        self._history = self._adapted_history = self._nothing
         self._experience: list[Timestep] = []
+        self.reset(np.ones(len(self._labels), bool))
 
     def adapt_action(self, observations: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
-        """Draws actions, `[N, action_dim]`; with them what adaptation must know of the draw (`ActionSample`)."""
-        drawn = jax.device_get(self._sample(self.params, self._labelled(observations), next(self._draws)))
-        return drawn.action, drawn._asdict()
+        """Draws actions, `[N, action_dim]`; with them what `step` must know of the draw (`ActionSample`, and the memory)."""
+        carry, drawn = self._draw(observations, self._history)
+        return drawn.action, {"carry": carry, **drawn._asdict()}
 
     def step(self, timestep: Timestep) -> None:
-        """Takes note of a step for `adapt`."""
-        self._experience.append(timestep._replace(observation=self._labelled(timestep.observation)))
+        """Takes note of a step: for `adapt`, and in the memory."""
+        outputs = dict(timestep.aux_policy_outputs)
+        last = timestep.terminated | timestep.truncated
+        self._history = History(outputs.pop("carry"), outputs["raw"], timestep.reward.astype(np.float32), last)
+        if not self._keeps_history:
+            self._history = _where(last, self._nothing, self._history)
+        obs = self._labelled(timestep.observation)
+        self._experience.append(timestep._replace(observation=obs, aux_policy_outputs=outputs))
 
     def adapt(self) -> None:
         """One adaptation step of the algorithm, on all that was noted since the last; compiles for each new number of steps."""
         self.params = self._adapt(self.params, transitions(self._experience))
+        self._adapted_history = self._history
         self._experience = []
 
     def eval_action(self, observations: np.ndarray) -> np.ndarray:
         """Actions, `[N, action_dim]`."""
-        return np.asarray(self._act(self.params, self._labelled(observations), next(self._draws)))
+        history = self._eval_history
+        if jax.tree.leaves(history.carry):
+            reward = observations[:, -2].astype(np.float32)  # see RNNBasedMetaRLWrapper of the package
+            history = history._replace(reward=np.where(self._fresh, history.reward, reward))
+        carry, drawn = self._draw(observations, history)
+        self._eval_history = History(carry, drawn.raw, np.zeros_like(history.reward), np.zeros_like(history.last))
+        self._fresh = np.zeros_like(self._fresh)
+        return drawn.action if self._to_env is None else np.asarray(self._to_env(drawn.dist))
 
     def reset(self, env_mask: np.ndarray) -> None:
-        """See the class."""
+        """Evaluation episodes of the environments `env_mask` begin anew, with what was known after adaptation."""
+        if env_mask.all():
+            self._eval_history, self._fresh = self._adapted_history, env_mask
+        elif env_mask.any():
+            self._eval_history = _where(env_mask, self._adapted_history, self._eval_history)
+            self._fresh = self._fresh | env_mask
+
+    def _draw(self, observations: np.ndarray, history: History) -> tuple[Any, ActionSample]:
+        return jax.device_get(self._act(self.params, self._labelled(observations), history, next(self._draws)))
 
     def _labelled(self, observations: np.ndarray) -> np.ndarray:
-        return np.concatenate([observations, self._labels], axis=1, dtype=np.float32)
+        return np.concatenate([observations[:, : self._obs_dim], self._labels], axis=1, dtype=np.float32)
+
+
+def _where(mask: np.ndarray, tree: History, other: History) -> History:
+    """Rows of `tree` where `mask` `[N]`, else of `other`."""
+    return jax.tree.map(lambda x, y: np.where(mask.reshape(-1, *(1,) * (x.ndim - 1)), x, y), tree, other)
 
 
 def transitions(timesteps: Sequence[Timestep]) -> Transition:
-    """What N environments went through in T steps, with auxiliary outputs of `RunAgent`, as leaves `[N, 1, T, ...]`.
+    """The E episodes of equal length that N environments went through together, as leaves `[N, E, T]`.
 
-    Episodes stand one after the other. Adaptation hears neither of success nor of the observation that ended an episode:
-    `success_t` is False, and `obs_t` nan where `last_t`, as in the last step.
+    Auxiliary outputs are those of `RunAgent`. Adaptation hears neither of success nor of the observation that ended an
+    episode: `success_t` is False, and `obs_t` nan where `last_t`.
+
+    Raises:
+      ValueError: episodes of different lengths, or an unfinished one.
     """
     stacked = jax.tree.map(lambda *x: np.stack(x), *timesteps)
-    last = stacked.terminated | stacked.truncated
-    time, total = np.zeros(last.shape, int), np.zeros(last.shape)
-    for t, reward in enumerate(stacked.reward):
-        goes_on = ~last[t - 1] if t else False
-        time[t] = np.where(goes_on, time[t - 1] + 1, 0)
-        total[t] = reward + np.where(goes_on, total[t - 1], 0.0)
-    obs_t = np.roll(stacked.observation, -1, axis=0)
-    obs_t[-1] = np.nan
-    drawn = stacked.aux_policy_outputs
-    before = [np.concatenate([np.zeros_like(x[:1]), x[:-1]]) for x in (drawn["raw"], stacked.reward, last)]
+    ends = (stacked.terminated | stacked.truncated).all(axis=1)
+    if not ends[-1] or len(ends) % ends.sum() or not ends.reshape(ends.sum(), -1)[:, -1].all():
+        raise ValueError("adaptation needs whole episodes of equal length, of all environments together.")
+    episodes = jax.tree.map(lambda x: np.moveaxis(x.reshape(ends.sum(), -1, *x.shape[1:]), 2, 0), stacked)
+    last, drawn = episodes.terminated | episodes.truncated, episodes.aux_policy_outputs
+    reward = episodes.reward.astype(np.float32)
+
+    def shifted(x: np.ndarray) -> np.ndarray:
+        """Of the step before; 0 at the beginning of an episode."""
+        return np.concatenate([np.zeros_like(x[:, :, :1]), x[:, :, :-1]], axis=2)
+
+    obs_t = np.full_like(episodes.observation, np.nan)
+    obs_t[:, :, :-1] = episodes.observation[:, :, 1:]
     batch = Transition(
-        obs_tm1=stacked.observation,
-        action_tm2=before[0],
-        reward_tm1=before[1].astype(np.float32),
-        last_tm1=before[2],
+        obs_tm1=episodes.observation,
+        action_tm2=shifted(drawn["raw"]),
+        reward_tm1=shifted(reward),
+        last_tm1=shifted(last),
         action_tm1=drawn["raw"],
         dist_tm1=drawn["dist"],
         log_prob_tm1=drawn["log_prob"],
-        reward_t=stacked.reward.astype(np.float32),
-        terminated_t=stacked.terminated,
+        reward_t=reward,
+        terminated_t=episodes.terminated,
         last_t=last,
-        obs_t=np.where(last[..., None], np.nan, obs_t),
-        time_tm1=time,
-        return_t=total.astype(np.float32),
+        obs_t=obs_t,
+        time_tm1=np.broadcast_to(np.arange(last.shape[2]), last.shape),
+        return_t=np.cumsum(episodes.reward, axis=2).astype(np.float32),
         success_t=np.zeros_like(last),
     )
-    return jax.tree.map(lambda x: jnp.asarray(np.moveaxis(x, 0, 1)[:, None]), batch)
+    return jax.tree.map(jnp.asarray, batch)

@@ -13,6 +13,7 @@ import numpy as np
 from ... import plots
 from ...config import ExperimentConfig
 from ...envs.metaworld import Name, parse
+from ...envs.metaworld.env import HORIZON
 from ...errors import ConfigError, lookup
 from ...policies import make_policy
 from ...runlog import write_atomically
@@ -50,11 +51,11 @@ def request(config: ExperimentConfig, asked: Any) -> Request:
     # A run that is judged without adaptation steps does not adapt, and where the goal is shown there is nothing to find out.
     adapts = config.evaluation.steps > 0 and not host.shows_goal(suite)
     points = tuple(sorted(set(asked.adaptation_episodes or (evaluators.POINTS if adapts else (0,)))))
-    horizon = host.HORIZON if asked.horizon is None else asked.horizon
+    horizon = HORIZON if asked.horizon is None else asked.horizon
     if min(points) < 0:
         raise ConfigError(f"--adaptation-episodes must not be negative: {points}.")
-    if episodes < 1 or not 1 <= horizon <= host.HORIZON:
-        raise ConfigError(f"--episodes must be at least 1, and --horizon lie in [1, {host.HORIZON}] on the package.")
+    if episodes < 1 or not 1 <= horizon <= HORIZON:
+        raise ConfigError(f"--episodes must be at least 1, and --horizon lie in [1, {HORIZON}] on the package.")
     seed = name.seed if asked.seed is None else asked.seed
     if not 0 <= seed < 2**32 - 1:  # the package adds 1 for the test goals of ML1
         raise ConfigError(f"--seed must lie in [0, 2**32 - 1) on the package, not {seed}.")
@@ -127,13 +128,14 @@ def judge(
     report = wanted._asdict() | {"env": config.env, "iteration": int(state.step), "metaworld": version("metaworld")}
     report["notes"] = notes(config, run, suite, wanted)
     goals = {"points": wanted.points, "episodes": wanted.episodes}
+    recurrent = config.policy.memory.name != "none"
+    common = suite, host.Wrapping(wanted.seed, wanted.horizon, run.reward, recurrent)
     for kind in wanted.evaluators:
-        common = suite, wanted.seed, wanted.horizon, run.reward
         plan = evaluators.plan_official(*common) if kind == "official" else evaluators.plan_per_goal(*common, **goals)
         made, on_step = plan.environments, progress(kind, plan.max_steps)
         with contextlib.closing(WorkerEnvs(made.makers, made.names, on_step=on_step)) as envs:
             one_hot = np.array([[name == label for label in labels] for name in made.names], float)
-            agent = RunAgent(algorithm, state, one_hot, jax.random.key(wanted.seed), mode_of)
+            agent = RunAgent(algorithm, spec, state, one_hot, jax.random.key(wanted.seed), mode_of)
             if kind == "official":
                 report[kind] = evaluators.official(agent, envs, suite)
             else:
@@ -145,7 +147,7 @@ def write(report: dict[str, Any], run: Path) -> list[Path]:
     """Writes what `judge` returned to RUN/eval, and its adaptation curve to RUN/plots; returns the files."""
     what = f"metaworld-{report['suite']}-{report['split']}"
     name = f"{what}-{'-'.join(report['evaluators'])}-iteration-{report['iteration']}-seed-{report['seed']}"
-    name += f"-horizon-{report['horizon']}" * (report["horizon"] != host.HORIZON) + "-mode" * report["mode"]
+    name += f"-horizon-{report['horizon']}" * (report["horizon"] != HORIZON) + "-mode" * report["mode"]
     written = [run / "eval" / f"{name}.json"]
     write_atomically(written[0], json.dumps(report, indent=2))
     if "per-goal" in report:

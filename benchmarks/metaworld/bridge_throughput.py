@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ...envs.metaworld.env import HORIZON
 from . import evaluators, host
 
 SUITE, SPLIT = "ML10", "train"
@@ -18,7 +19,8 @@ SUITE, SPLIT = "ML10", "train"
 
 def measure() -> list[dict[str, Any]]:
     """One row."""
-    made = evaluators.plan_official(host.make_suite(SUITE, SPLIT, 0), 0, host.HORIZON, "v2").environments
+    suite = host.make_suite(SUITE, SPLIT, 0)
+    made = evaluators.plan_official(suite, host.Wrapping(seed=0, horizon=HORIZON, reward="v2")).environments
     command = [sys.executable, "-W", "ignore", "-c", _PROGRAM, str(Path(__file__).parent)]
     done = subprocess.run(command, input=pickle.dumps(tuple(made)), stdout=subprocess.PIPE, check=True)
     rates = json.loads(done.stdout.splitlines()[-1])

@@ -12,7 +12,7 @@ import numpy as np
 from metaworld.evaluation import Agent, MetaLearningAgent, Timestep, evaluation, metalearning_evaluation
 
 from ... import evaluation as native
-from .host import Environments, HostSuite, environments
+from .host import Environments, HostSuite, Wrapping, environments
 from .workers import WorkerEnvs
 
 NUM_EVALS, ADAPTATION_EPISODES, EVALUATION_EPISODES = 10, 10, 3  # the package's defaults
@@ -30,16 +30,16 @@ class Plan(NamedTuple):
     max_steps: int  # of environments; episodes that end at success make it less
 
 
-def plan_official(suite: HostSuite, seed: int, horizon: int, reward: str) -> Plan:
+def plan_official(suite: HostSuite, wrapping: Wrapping) -> Plan:
     """One environment of each task of an MT suite; of an ML suite 20 (or one of each name), for 40 goals of each name."""
     num_names = len(suite.classes)
     if suite.shows_goal:
-        made = environments(suite, 1, NUM_GOALS, seed, horizon, reward)
-        return Plan(made, num_names * MULTI_TASK_EPISODES * horizon)
+        made = environments(suite, 1, NUM_GOALS, wrapping)
+        return Plan(made, num_names * MULTI_TASK_EPISODES * wrapping.horizon)
     per_task = max(1, META_BATCH // num_names)
-    made = environments(suite, per_task, GOALS // per_task * per_task, seed, horizon, reward)
+    made = environments(suite, per_task, GOALS // per_task * per_task, wrapping)
     rounds = ADAPTATION_EPISODES + -(-EVALUATION_EPISODES // per_task)
-    return Plan(made, NUM_EVALS * len(made.makers) * rounds * horizon)
+    return Plan(made, NUM_EVALS * len(made.makers) * rounds * wrapping.horizon)
 
 
 def official(agent: MetaLearningAgent, envs: WorkerEnvs, suite: HostSuite) -> dict[str, Any]:
@@ -53,12 +53,12 @@ def official(agent: MetaLearningAgent, envs: WorkerEnvs, suite: HostSuite) -> di
     return {"success": success, "task_success": {name: float(by_task[name]) for name in suite.classes}}
 
 
-def plan_per_goal(suite: HostSuite, seed: int, horizon: int, reward: str, points: Sequence[int], episodes: int) -> Plan:
+def plan_per_goal(suite: HostSuite, wrapping: Wrapping, points: Sequence[int], episodes: int) -> Plan:
     """As many environments of each name, at most 25 in all, as divide its 50 goals."""
     num_names = len(suite.classes)
     per_task = max(d for d in range(1, NUM_GOALS + 1) if NUM_GOALS % d == 0 and (d == 1 or d * num_names <= MAX_ENVS))
-    made = environments(suite, per_task, NUM_GOALS, seed, horizon, reward)
-    return Plan(made, num_names * NUM_GOALS * horizon * (max(points) + len(points) * episodes))
+    made = environments(suite, per_task, NUM_GOALS, wrapping)
+    return Plan(made, num_names * NUM_GOALS * wrapping.horizon * (max(points) + len(points) * episodes))
 
 
 def per_goal(

@@ -16,8 +16,6 @@ from ...envs.metaworld import Name
 from ...envs.metaworld.suites import SUITES, Split
 from ...errors import ConfigError, lookup
 
-HORIZON = 500  # steps; the package's environments refuse to go on
-
 
 class HostSuite(NamedTuple):
     """Tasks of the package, by name of the task's environment."""
@@ -31,6 +29,15 @@ class HostSuite(NamedTuple):
     @property
     def shows_goal(self) -> bool:
         return shows_goal(self.name)
+
+
+class Wrapping(NamedTuple):
+    """How the package wraps environments."""
+
+    seed: int  # of the order in which `sample_tasks` goes through the goals
+    horizon: int  # steps per episode
+    reward: str  # "v1" or "v2"
+    recurrent: bool = False  # the action, the reward and the end of the step before stand at the end of observations
 
 
 class Environments(NamedTuple):
@@ -86,28 +93,21 @@ def make_suite(name: str, split: Split, seed: int) -> HostSuite:
     return HostSuite(name, split, classes, by_name, overlap)
 
 
-def environments(suite: HostSuite, per_task: int, num_goals: int, seed: int, horizon: int, reward: str) -> Environments:
-    """Environments wrapped as the package wraps them, `per_task` of each name, among which its first goals are shared out.
-
-    Args:
-      suite: what to build.
-      per_task: environments of each name.
-      num_goals: of each name; a multiple of `per_task`.
-      seed: of the order in which `sample_tasks` goes through the goals.
-      horizon: steps per episode.
-      reward: "v1" or "v2".
-    """
+def environments(suite: HostSuite, per_task: int, num_goals: int, wrapping: Wrapping) -> Environments:
+    """`per_task` environments of each name, among which its first `num_goals` goals, a multiple of that, are shared out."""
     makers = [
         functools.partial(
             # What the package's own vector environments are made of; those come only with a process per environment.
             metaworld._init_each_env,
             env_cls=cls,
             tasks=suite.tasks[name][:num_goals][i::per_task],
-            seed=seed,
-            max_episode_steps=horizon,
+            seed=wrapping.seed,
+            max_episode_steps=wrapping.horizon,
             terminate_on_success=True,
             task_select="random" if suite.shows_goal else "pseudorandom",
-            reward_function_version=reward,
+            reward_function_version=wrapping.reward,
+            recurrent_info_in_obs=wrapping.recurrent,
+            normalize_reward_in_recurrent_info=False,
         )
         for name, cls in suite.classes.items()
         for i in range(per_task)

@@ -15,10 +15,10 @@ from metaworld.sawyer_xyz_env import SawyerXYZEnv
 from ...envs.metaworld.env import MetaWorldEnv, State
 from ...envs.metaworld.expert import scripted_policy
 from ...types import TimeStep
+from .worker import INFO
 
 Start = Literal["warm", "cold", "rounded", "shaken"]
 Act = Callable[[np.ndarray], np.ndarray]  # observation [39] -> action [4]
-INFO = ("success", "near_object", "grasp_success", "grasp_reward", "in_place_reward", "obj_to_target")
 
 
 class Episode(NamedTuple):

@@ -129,7 +129,7 @@ class InnerLoop:
         """One episode per environment (more where they terminate early)."""
         key_start, key_run = jax.random.split(key)
         act = make_act(self.policy, stats, params, axis)
-        history = rollout.no_history(self.env, shape, self.policy.init_carry(shape))
+        history = rollout.no_history(self.env.spec, shape, self.policy.init_carry(shape))
         state = rollout.start(self.env, tasks, key_start, shape, history)
         _, transitions = rollout.collect(self.env, act, tasks, state, key_run, self.env.spec.horizon)
         return transitions

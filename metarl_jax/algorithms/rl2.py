@@ -98,7 +98,7 @@ def make(config: Rl2Config, env: MetaEnv | Suite, policy_config: PolicyConfig, i
     def iterate(state: RunState, key: Key) -> tuple[RunState, Metrics]:
         key_tasks, key_start, key_run, key_update = jax.random.split(key, 4)
         tasks = rollout.sample_tasks(env, key_tasks, config.num_tasks)
-        history = rollout.no_history(env, shape, policy.init_carry(shape))
+        history = rollout.no_history(env.spec, shape, policy.init_carry(shape))
         start = rollout.start(env, tasks, key_start, shape, history)
         act = make_act(policy, state.obs_stats, state.params["policy"], None)
         end, transitions = rollout.collect(env, act, tasks, start, key_run, num_steps)

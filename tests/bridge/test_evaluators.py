@@ -51,7 +51,7 @@ def ten_goals():
     """The first ten test goals of ML1-reach, and one environment for each."""
     suite = host.make_suite("ML1-reach-v3", "test", 0)
     suite = suite._replace(tasks={name: tasks[:10] for name, tasks in suite.tasks.items()})
-    made = host.environments(suite, 10, 10, 0, 180, "v2")
+    made = host.environments(suite, 10, 10, host.Wrapping(0, 180, "v2"))
     with contextlib.closing(WorkerEnvs(made.makers, made.names)) as envs:
         yield suite, envs
 
@@ -76,7 +76,7 @@ def test_points_of_the_curve_see_the_first_episodes(ten_goals):
     """One adaptation for each point but 0, to that many whole episodes."""
     suite, _ = ten_goals
     short = suite._replace(tasks={"reach-v3": suite.tasks["reach-v3"][:2]})
-    made = host.environments(short, 1, 1, 0, 6, "v2")
+    made = host.environments(short, 1, 1, host.Wrapping(0, 6, "v2"))
     agent = Expert(made.names, able=False)
     with contextlib.closing(WorkerEnvs(made.makers, made.names)) as envs:
         result = evaluators.per_goal(agent, envs, short, 6, (0, 1, 3), 1)
@@ -90,7 +90,7 @@ def test_experts_through_the_bridge(name):
     """Their successes, and the steps they take, on four goals are those of the package's environment stepped directly."""
     horizon, goals = 85, 4
     suite = host.make_suite(f"MT1-{name}", "train", 0)
-    made = host.environments(suite, goals, goals, 0, horizon, "v2")
+    made = host.environments(suite, goals, goals, host.Wrapping(0, horizon, "v2"))
     steps = []
     with contextlib.closing(WorkerEnvs(made.makers, made.names, on_step=steps.append)) as envs:
         envs.call_each("set_task", [(task,) for task in suite.tasks[name][:goals]])
@@ -119,13 +119,13 @@ def test_plans():
         names = [f"task-{i}" for i in range(count)]
         return host.HostSuite(kind, "test", dict.fromkeys(names), {name: list(range(50)) for name in names}, ())
 
-    common = 0, 500, "v2"
+    wrapping = host.Wrapping(0, 500, "v2")
     for kind, count, per_task in (("ML1", 1, 25), ("ML10", 5, 5), ("ML10", 10, 2), ("MT25", 25, 1), ("MT50", 50, 1)):
-        plan = evaluators.plan_per_goal(suite(kind, count), *common, (0, 10), 3)
+        plan = evaluators.plan_per_goal(suite(kind, count), wrapping, (0, 10), 3)
         assert len(plan.environments.makers) == per_task * count
         assert plan.max_steps == count * 50 * 500 * (10 + 2 * 3)
     for count, per_task in ((1, 20), (5, 4), (10, 2), (45, 1)):
-        plan = evaluators.plan_official(suite("ML10", count), *common)
+        plan = evaluators.plan_official(suite("ML10", count), wrapping)
         assert len(plan.environments.names) == per_task * count
         shares = [maker.keywords["tasks"] for maker in plan.environments.makers[:per_task]]
         assert (
@@ -133,7 +133,7 @@ def test_plans():
             and len({len(share) for share in shares}) == 1
         )
         assert plan.environments.makers[0].keywords["task_select"] == "pseudorandom"
-    multi = evaluators.plan_official(suite("MT10", 10), *common)
+    multi = evaluators.plan_official(suite("MT10", 10), wrapping)
     assert len(multi.environments.makers) == 10 and multi.max_steps == 10 * 50 * 500
     assert multi.environments.makers[0].keywords["task_select"] == "random"
 

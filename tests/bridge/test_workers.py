@@ -67,7 +67,7 @@ def test_like_the_package_vector_environment():
     """Every number that the package's evaluation reads, over three episodes of test tasks in the package's order."""
     kwargs = {"seed": 3, "meta_batch_size": 2, "total_tasks_per_cls": 4, "max_episode_steps": 12}
     theirs = metaworld.make_ml_envs_test("drawer-close-v3", **kwargs)
-    made = host.environments(host.make_suite("ML1-drawer-close-v3", "test", 3), 2, 4, 3, 12, "v2")
+    made = host.environments(host.make_suite("ML1-drawer-close-v3", "test", 3), 2, 4, host.Wrapping(3, 12, "v2"))
     rng = np.random.default_rng(0)
     with contextlib.closing(theirs), contextlib.closing(WorkerEnvs(made.makers, made.names)) as ours:
         for name in ("task_name", "terminate_on_success"):
@@ -124,7 +124,7 @@ def test_an_error_in_an_environment_names_its_task(open_stubs, stub_env, capfd):
 
 def test_a_killed_worker_of_the_package_is_brought_back_bit_for_bit():
     """Its process is killed in mid-episode, after tasks were drawn."""
-    made = host.environments(host.make_suite("ML1-push-v3", "test", 0), 2, 4, 0, 30, "v2")
+    made = host.environments(host.make_suite("ML1-push-v3", "test", 0), 2, 4, host.Wrapping(0, 30, "v2"))
     traces = []
     for kill in (False, True):
         rng, trace = np.random.default_rng(0), []
