@@ -26,6 +26,7 @@ ENVIRONMENTS: dict[str, Entry] = {
         "locomotion", "... 100 training and 30 test speeds, the torso's position is observed too (20)"
     ),
     "cheetah-vel/maml": Entry("locomotion", "... speeds from U[0, 2] m/s"),
+    "cheetah-vel/fast": Entry("locomotion", "... speeds from U[3, 4] m/s, outside of what the others train on"),
     "ant-dir": Entry("locomotion", "Ant runs in a direction of the plane; 27 observations, no contact forces, H=200"),
     "ant-dir/pearl": Entry("locomotion", "... with the cost of contact forces"),
     "ant-dir/promp": Entry(

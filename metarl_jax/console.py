@@ -114,6 +114,23 @@ def print_summary(summary: dict[str, Any], directory: Path) -> None:
     )
 
 
+def print_online(report: dict[str, Any]) -> None:
+    table = Table(title=f"return on {report['tasks']} tasks of {report['env']}")
+    for name in ("", "mean", "95 % interval of the mean"):
+        table.add_column(name, justify="right" if name else "left")
+    for what, words in (("frozen", "after adaptation, frozen"), ("learned", "after learning on"), ("gain", "gain")):
+        low, high = report[what]["mean_interval"]
+        table.add_row(words, f"{report[what]['mean']:.2f}", f"{low:.2f} to {high:.2f}")
+    console = Console()
+    console.print(table)
+    console.print(
+        f"{len(report['curve']['mean'])} episodes of each task; {np.count_nonzero(report['restored'])} of {report['tasks']} "
+        "policies went back to the start at least once",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
 def print_curve(curve: dict[str, Any], steps: tuple[int, ...]) -> None:
     """A table of returns, and one of success where the environment names it."""
     for what, estimates in (("return", curve), ("success", curve.get("success"))):

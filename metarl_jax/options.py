@@ -10,6 +10,7 @@ from . import presets, runlog
 from .algorithms import ALGORITHMS
 from .config import ExperimentConfig, changed_fields
 from .errors import ConfigError, lookup
+from .test_time import OnlineConfig
 
 T = TypeVar("T")
 
@@ -60,6 +61,29 @@ class EvaluateOptions:
     """Metaworld, per-goal: episodes that one adaptation step sees; 0 1 2 5 10 where left out, 0 for runs that do not adapt."""
     actions: str | None = None
     """Metaworld: in evaluation episodes, `sampled` (where left out) or `mode`, the most likely action."""
+
+
+@dataclasses.dataclass(frozen=True)
+class AdaptOptions:
+    """Let a run go on learning new tasks from its own episodes, beside a copy that does not.
+
+    Tables, JSON in RUN/eval, a curve over episodes in RUN/plots.
+    """
+
+    run: tyro.conf.Positional[Path]
+    """Run directory."""
+    env: str | None = None
+    """Environment to draw the tasks from; the run's own where left out."""
+    tasks: int = 20
+    """Tasks, each learned by itself."""
+    episodes: int = 10
+    """Episodes of each task in each of the run's own adaptation steps, and in the comparison at the end."""
+    seed: int | None = None
+    """Seed of tasks and episodes; the run's own where left out."""
+    checkpoint: str = "latest"
+    """`latest` or `best` (by return after adaptation in training)."""
+    online: OnlineConfig = OnlineConfig()
+    """How it learns."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,6 +200,17 @@ def parse_evaluate(argv: list[str]) -> EvaluateOptions:
                 )
     if options.steps and min(options.steps) < 0:
         raise ConfigError(f"--steps must not be negative: {options.steps}.")
+    return options
+
+
+def parse_adapt(argv: list[str]) -> AdaptOptions:
+    """The options of `metarl adapt`; ConfigError or exit 2 on bad ones."""
+    options = parse(AdaptOptions, argv)
+    lookup(options.checkpoint, {"latest": 0, "best": 0}, "checkpoint")
+    if min(options.tasks, options.episodes) < 1:
+        raise ConfigError("--tasks and --episodes must be at least 1.")
+    if options.seed is not None and not 0 <= options.seed < 2**32:
+        raise ConfigError(f"--seed must lie in [0, 2**32), not {options.seed}.")
     return options
 
 

@@ -75,6 +75,26 @@ def success_curves(curve: dict[str, Any], path: Path, title: str) -> None:
     _finish(figure, {"success": axes}, path)
 
 
+def online_curve(report: dict[str, Any], path: Path, title: str) -> None:
+    """Mean return over tasks, episode by episode, beside the policy that does not learn; 95 % intervals.
+
+    Args:
+      report: what `test_time.report` returns.
+      path: of the PNG.
+      title: over the figure.
+    """
+    figure = Figure(figsize=(6.5, 4.2), layout="constrained")
+    axes, curve = figure.subplots(), report["curve"]
+    episodes = np.arange(1, len(curve["mean"]) + 1)
+    axes.plot(episodes, curve["mean"], color=_AFTER, label="learning")
+    axes.fill_between(episodes, *np.array(curve["mean_interval"]).T, color=_AFTER, alpha=0.2, linewidth=0)
+    axes.axhline(report["frozen"]["mean"], color=_BEFORE, linestyle="--", label="frozen")
+    axes.axhspan(*report["frozen"]["mean_interval"], color=_BEFORE, alpha=0.2, linewidth=0)
+    axes.set(xlabel="episode", ylabel="return (mean over tasks, 95 % interval)")
+    figure.suptitle(title, fontsize="medium")
+    _finish(figure, {"return": axes}, path)
+
+
 def _panels(has_success: bool) -> tuple[Figure, dict[str, Axes]]:
     names = ["return", "success"] if has_success else ["return"]
     figure = Figure(figsize=(2 + 4.5 * len(names), 4.2), layout="constrained")

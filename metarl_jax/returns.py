@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from .types import Array
+from .types import Array, Transition
 
 
 def discounted_returns(reward_t: Array, discount_t: Array, bootstrap: Array) -> Array:
@@ -65,17 +65,48 @@ def linear_features(obs: Array, time: Array) -> Array:
     return jnp.concatenate([obs, obs**2, jnp.stack([t, t**2, t**3, jnp.ones_like(t)])])
 
 
-def fit_linear_baseline(features: Array, returns: Array, ridge: float = 1e-5) -> Array:
+def fit_linear_baseline(features: Array, returns: Array, weights: Array | None = None, ridge: float = 1e-5) -> Array:
     """Ridge regression of returns on features.
 
     Args:
       features: `[B, F]`.
       returns: `[B]`.
+      weights: `[B]`, of the squared errors; 1 where left out.
       ridge: weight of the penalty, relative to the mean square of the features, so that scale does not matter.
 
     Returns:
       Weights `[F]`.
     """
-    gram = features.T @ features
+    weighted = features if weights is None else features * weights[:, None]
+    gram = weighted.T @ features
     penalty = ridge * jnp.trace(gram) / features.shape[1]
-    return jnp.linalg.solve(gram + penalty * jnp.eye(features.shape[1]), features.T @ returns)
+    return jnp.linalg.solve(gram + penalty * jnp.eye(features.shape[1]), weighted.T @ returns)
+
+
+def baseline_advantages(t: Transition, gamma: float, lambda_: float, weights: Array | None = None) -> Array:
+    """Advantages of experience of one task, `[E, T]`, by a linear baseline fitted to that experience.
+
+    The baseline knows the time and predicts what is left of the episode, so it is 0 after a time limit: nothing
+    bootstraps. An episode that the end of the experience cuts short counts as ended.
+
+    Args:
+      t: `[E, T]`; each row begins with an episode.
+      gamma: discount.
+      lambda_: of generalised advantage estimation.
+      weights: `[E]`, of the rows in the fit; 1 where left out.
+
+    Returns:
+      `[E, T]`, neither centred nor scaled.
+    """
+    continues_t = 1.0 - t.last_t
+    zeros = jnp.zeros(t.reward_t.shape[0])
+    returns_t = jax.vmap(discounted_returns)(t.reward_t, gamma * continues_t, zeros)
+    features = jax.vmap(jax.vmap(linear_features))(t.obs_tm1, t.time_tm1)
+    flat = features.reshape(-1, features.shape[-1])
+    per_step = None if weights is None else jnp.repeat(weights, t.reward_t.shape[1])
+    value_tm1 = features @ fit_linear_baseline(flat, returns_t.ravel(), per_step)
+    value_t = jnp.concatenate([value_tm1[:, 1:], zeros[:, None]], axis=1) * continues_t
+    discount_t = gamma * (1.0 - t.terminated_t)
+    return jax.vmap(gae, in_axes=(0, 0, 0, 0, 0, None))(
+        t.reward_t, discount_t, continues_t, value_tm1, value_t, lambda_
+    )

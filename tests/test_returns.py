@@ -80,7 +80,7 @@ def _ridge(features, target, ridge):
 @pytest.mark.parametrize("ridge", [1e-5, 0.1])
 def test_linear_baseline_is_ridge_regression(x64, ridge):
     features, target = _regression()
-    weights = returns.fit_linear_baseline(jnp.asarray(features), jnp.asarray(target), ridge)
+    weights = returns.fit_linear_baseline(jnp.asarray(features), jnp.asarray(target), ridge=ridge)
     np.testing.assert_allclose(weights, _ridge(features, target, ridge), rtol=1e-6, atol=1e-8)
 
 

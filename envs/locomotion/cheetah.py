@@ -36,4 +36,5 @@ FAMILIES = {
     "cheetah-vel": CHEETAH_VEL,
     "cheetah-vel/pearl": CHEETAH_VEL._replace(observe=observe_with_torso, num_tasks=(100, 30)),
     "cheetah-vel/maml": CHEETAH_VEL._replace(sample_task=uniform(0.0, 2.0)),
+    "cheetah-vel/fast": CHEETAH_VEL._replace(sample_task=uniform(3.0, 4.0)),
 }

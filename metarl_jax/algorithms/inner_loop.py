@@ -99,23 +99,9 @@ class InnerLoop:
         return jax.vmap(lambda p, b: self.adapt(state.params, p, [b])[0])(params, batches)
 
     def prepare(self, stats: normalize.Stats, transitions: Transition) -> Batch:
-        """Experience of one task, `[E, T]`, with advantages from a linear baseline fitted to that task.
-
-        The baseline knows the time and predicts what is left of the episode, so it is 0 after a time limit: nothing
-        bootstraps. An episode that the end of the round cuts short (where earlier ones terminated) counts as ended.
-        """
-        t, gamma = transitions, self.config.gamma
-        continues_t = 1.0 - t.last_t
-        zeros = jnp.zeros(t.reward_t.shape[0])
-        returns_t = jax.vmap(returns.discounted_returns)(t.reward_t, gamma * continues_t, zeros)
-        features = jax.vmap(jax.vmap(returns.linear_features))(t.obs_tm1, t.time_tm1)
-        flat = features.reshape(-1, features.shape[-1])
-        value_tm1 = features @ returns.fit_linear_baseline(flat, returns_t.ravel())
-        value_t = jnp.concatenate([value_tm1[:, 1:], zeros[:, None]], axis=1) * continues_t
-        discount_t = gamma * (1.0 - t.terminated_t)
-        advantage = jax.vmap(returns.gae, in_axes=(0, 0, 0, 0, 0, None))(
-            t.reward_t, discount_t, continues_t, value_tm1, value_t, self.config.gae_lambda
-        )
+        """Experience of one task, `[E, T]`, with advantages from a linear baseline fitted to that task."""
+        t = transitions
+        advantage = returns.baseline_advantages(t, self.config.gamma, self.config.gae_lambda)
         action, dist, log_prob, advantage = jax.tree.map(
             self.policy.arrange, (t.action_tm1, t.dist_tm1, t.log_prob_tm1, advantage)
         )

@@ -20,6 +20,7 @@ SHAPES = {
     "cheetah-vel": (17, 200),
     "cheetah-vel/pearl": (20, 200),
     "cheetah-vel/maml": (17, 200),
+    "cheetah-vel/fast": (17, 200),
     "ant-dir": (27, 200),
     "ant-dir/pearl": (27, 200),
     "ant-dir/promp": (111, 200),

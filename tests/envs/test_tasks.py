@@ -15,6 +15,7 @@ from metarl_jax.errors import ConfigError
         ("cheetah-vel", 0, 3),
         ("cheetah-vel/pearl", 0, 3),
         ("cheetah-vel/maml", 0, 2),
+        ("cheetah-vel/fast", 3, 4),
         ("ant-dir", 0, 2 * np.pi),
         ("ant-dir/promp", 0, 2 * np.pi),
         ("ant-vel", 0, 3),

@@ -1,0 +1,46 @@
+"""The `metarl` command: the roof over the three packages, and the only room here that knows them all.
+
+Each command is a module with `run(argv) -> exit code`; to add one: a file, and a line in COMMANDS.
+"""
+
+import importlib
+import sys
+
+from ..errors import ConfigError, lookup
+
+COMMANDS = {
+    "train": "train a preset, or resume a run",
+    "evaluate": "adaptation curve of a run on held-out tasks",
+    "adapt": "let a run go on learning new tasks, episode by episode",
+    "video": "film an episode of a run or of an environment (.mp4, .gif)",
+    "plot": "learning curves of several runs in one figure",
+    "list": "presets, environments, algorithms, networks, memories, physics backends",
+    "doctor": "versions, devices, and what works here",
+    "bench": "measure throughput",
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs a command line; returns the exit code: 2 for bad input, 1 for a run that failed, 128 + n for signal n."""
+    argv = sys.argv[1:] if argv is None else argv
+    if not argv or argv[0] in ("-h", "--help"):
+        print("usage: metarl COMMAND [options]   (metarl COMMAND --help describes them)\n")
+        for name, summary in COMMANDS.items():
+            print(f"  {name:10s}{summary}")
+        return 0 if argv else 2
+    try:
+        lookup(argv[0], COMMANDS, "command")
+        return importlib.import_module(f".{argv[0]}", __name__).run(argv[1:])
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except (RuntimeError, ValueError) as error:
+        # Where a worker with environments of the package has failed; from within XLA that comes as text.
+        _, is_worker, words = f"{type(error).__name__}: {error}".rpartition("WorkerError: ")
+        if not is_worker:
+            raise
+        print(f"error: {words.splitlines()[0]}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:  # outside the training loop, which saves before it ends
+        print("interrupted", file=sys.stderr)
+        return 130

@@ -1,0 +1,23 @@
+"""`metarl plot`."""
+
+from .. import plots, runlog
+from ..errors import ConfigError
+from ..options import PlotOptions, parse
+
+
+def run(argv: list[str]) -> int:
+    options = parse(PlotOptions, argv)
+    if not options.runs:
+        raise ConfigError("name at least one run directory to plot.")
+    runs = {}
+    for directory in options.runs:
+        config = runlog.read_config(directory)
+        rows = runlog.read_metrics(directory)
+        if not rows:
+            raise ConfigError(f"{directory} has no metrics yet.")
+        label = f"{config.preset} seed {config.seed}"
+        runs[label if label not in runs else f"{label} ({directory.name})"] = rows
+    with runlog.readable_errors(options.out.parent):
+        plots.learning_curves(runs, options.out)
+    print(f"written: {options.out}")
+    return 0

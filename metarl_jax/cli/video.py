@@ -1,0 +1,80 @@
+"""`metarl video`."""
+
+import dataclasses
+import os
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from .. import envs, rollout, runlog, training, video
+from ..errors import ConfigError
+from ..options import parse_video
+from ..types import Suite
+from .runs import HOST, make_env, restore
+
+
+def run(argv: list[str]) -> int:
+    options = parse_video(argv)
+    asked_gl = os.environ.pop("MUJOCO_GL", "")  # MuJoCo would read it, and not import where that backend is missing
+    scene = _run_scene(options) if options.run else _env_scene(options)
+    env, size = scene.env, (options.width, options.height)
+    video.check_file(scene.out, size, options.overwrite)
+
+    from ..envs import render
+
+    with render.open_view(env, options.camera, size, asked_gl) as view:
+        key_act, key = jax.random.split(scene.key)
+        act, history = scene.make_act(key_act)
+        num_steps = env.spec.horizon if options.frames is None else options.frames - 1
+        states, steps = jax.jit(lambda task, key: rollout.record(env, act, task, history, key, num_steps))(
+            scene.task, key
+        )
+        ends = np.flatnonzero(steps.terminated)
+        num_steps = int(ends[0]) + 1 if ends.size else num_steps
+        video.write(view.draw(jax.tree.map(lambda x: x[: num_steps + 1], states), scene.task), scene.out, view.dt)
+    totals = {"return": steps.reward[:num_steps].sum()}
+    totals |= {name: x[:num_steps].max() for name, x in steps.info.items() if name == "success"}
+    print(f"{num_steps} steps, " + ", ".join(f"{name} {float(x):.1f}" for name, x in totals.items()))
+    print(f"written: {scene.out}")
+    return 0
+
+
+def _run_scene(options):
+    """The adapted policy of a run on one of its held-out tasks."""
+    config = runlog.read_config(options.run)
+    seed = config.seed if options.seed is None else options.seed
+    steps = config.evaluation.steps if options.steps is None else options.steps
+    if options.task >= config.evaluation.tasks:
+        raise ConfigError(f"--task must be below {config.evaluation.tasks}, the run's number of held-out tasks.")
+    config = dataclasses.replace(config, physics=options.physics or config.physics)
+    with runlog.readable_errors(options.run):
+        algorithm, state = restore(options.run, config, make_env(config, "train"), options.checkpoint or "latest")
+    # Of the package's environments, ours are what can be drawn; they are told apart by their speed alone.
+    env = make_env(dataclasses.replace(config, env=config.env.replace(HOST, "metaworld/")), "test")
+    key_tasks, key = jax.random.split(training.evaluation_key(seed))  # as in evaluation.adaptation_curve
+    env, task = rollout.row(env, rollout.sample_tasks(env, key_tasks, config.evaluation.tasks), options.task)
+    out = options.run / "plots" / f"video-steps{steps}-task{options.task}-seed{seed}.mp4"
+
+    def make_act(key):
+        return video.adapted_policy(algorithm, env, state, task, key, config.evaluation.episodes, steps)
+
+    return video.Scene(env, task, make_act, key, options.out or out)
+
+
+def _env_scene(options):
+    """Random actions, or an expert's, in an environment."""
+    env = envs.make(options.env, physics=options.physics or "auto")
+    if isinstance(env, Suite):
+        env = env.envs[options.task % len(env.envs)]
+    if options.policy == "expert":
+        from ..envs.metaworld.expert import expert_policy
+
+        act = expert_policy(env)
+    else:
+        act = video.random_policy(env.spec)
+    key_task, key = jax.random.split(training.base_key(options.seed or 0))
+    task = env.sample_task(jax.random.fold_in(key_task, options.task))
+    out = options.out or Path(options.env.replace("/", "-") + ".mp4")
+    begin = video.without_memory(act), rollout.no_history(env.spec, (1, 1))
+    return video.Scene(env, task, lambda key: begin, key, out)

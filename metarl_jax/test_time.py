@@ -1,0 +1,272 @@
+"""Test-time adaptation: a trained policy goes on learning one new task from its own episodes, one after the other.
+
+After each episode it takes a few steps of PPO's clipped gradient on its latest episodes, as far as an ensemble of baselines
+agrees on which actions were good, and returns to what it began with where it has become worse.
+"""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from . import evaluation, losses, normalize, returns, rollout
+from .errors import ConfigError
+from .policies import Context, Policy, Sequence, make_act
+from .types import Algorithm, Array, History, Key, MetaEnv, Params, RunState, Suite, Task, Transition
+
+
+@dataclasses.dataclass(frozen=True)
+class OnlineConfig:
+    """Knobs of test-time adaptation."""
+
+    episodes: int = 100
+    """Episodes to learn from, one after the other."""
+    replay: int = 10
+    """Latest episodes that each step sees. As many are played first, which say how good the policy was at the start."""
+    steps: int = 4
+    """Gradient steps after each episode."""
+    lr: float = 1e-3
+    """Step size (Adam) where the baselines agree."""
+    clip: float = 0.2
+    """Bound on the change of the probability ratio (PPO)."""
+    gamma: float = 0.99
+    """Discount."""
+    gae_lambda: float = 0.95
+    """Exponential weight of generalised advantage estimation."""
+    ensemble: int = 8
+    """Baselines, each fitted to other weights of the episodes; where they disagree, steps are shorter."""
+    tolerance: float = 2.0
+    """Standard errors that the mean return of the latest episodes may lie below that of the start."""
+
+    def __post_init__(self):
+        if min(self.episodes, self.steps) < 1 or min(self.replay, self.ensemble) < 2:
+            raise ConfigError("online episodes and steps must be at least 1, replay and ensemble at least 2.")
+        if not (0.0 < self.lr < float("inf") and 0.0 < self.clip < float("inf")):
+            raise ConfigError("online lr and clip must be positive and finite.")
+        if not (0.0 <= self.gamma <= 1.0 and 0.0 <= self.gae_lambda <= 1.0):
+            raise ConfigError("online gamma and gae_lambda must lie in [0, 1].")
+        if not self.tolerance >= 0.0:
+            raise ConfigError(f"online tolerance must be >= 0, not {self.tolerance}.")
+
+
+class Learner(NamedTuple):
+    """Where learning one task stands."""
+
+    params: Params
+    opt_state: Any
+    replay: Transition  # [R, T], the latest episodes
+    returns: Array  # [R], of these
+    step_scale: Array  # []: 1, halved by each return to the start
+
+
+class Online(NamedTuple):
+    """What learning N tasks gave."""
+
+    params: Params  # leaves `[N, ...]`, those of the start where the end was no better
+    returns: Array  # [N, episodes], undiscounted, of the episodes learnt from
+    trust: Array  # [N, episodes] in [0, 1]: factor on the step size
+    restored: Array  # [N, episodes] bool: back to the start before learning from this episode
+
+
+def learn_online(
+    config: OnlineConfig,
+    policy: Policy,
+    env: MetaEnv | Suite,
+    stats: normalize.Stats,
+    params: Params,
+    history: History,
+    tasks: Task,
+    key: Key,
+) -> Online:
+    """Learns each of N tasks by itself.
+
+    Args:
+      config: see there.
+      policy: whose parameters are learned.
+      env: to play in.
+      stats: statistics that standardise observations; they stay.
+      params: of N policies, leaves `[N, ...]`.
+      history: what every episode begins with, leaves `[N, ...]`.
+      tasks: N of them.
+      key: of episodes, actions and ensembles.
+    """
+    optimizer = optax.adam(config.lr)
+    num_tasks = len(history.reward)
+
+    def play(params: Params, episodes: int, key: Key) -> tuple[Transition, Array]:
+        """Episodes of each task side by side, `[N, episodes, T]`, and their returns."""
+        return play_episodes(policy, env, stats, params, history, tasks, episodes, key)
+
+    key_start, key = jax.random.split(key)
+    replay, first_returns = play(params, config.replay, key_start)
+    opt_state = jax.vmap(optimizer.init)(params)
+    start = Learner(params, opt_state, replay, first_returns, jnp.ones(num_tasks))
+
+    def episode(learner: Learner, key: Key) -> tuple[Learner, tuple[Array, Array, Array]]:
+        key_play, key_learn = jax.random.split(key)
+        latest, latest_return = play(learner.params, 1, key_play)
+        replay, replay_returns = jax.tree.map(
+            lambda old, new: jnp.concatenate([old[:, 1:], new], axis=1),
+            (learner.replay, learner.returns),
+            (latest, latest_return),
+        )
+        learner = learner._replace(replay=replay, returns=replay_returns)
+        learner, restored = jax.vmap(restore_fallen, in_axes=(None, 0, 0))(config.tolerance, learner, start)
+        learn = jax.vmap(learn_replay, in_axes=(None, None, None, None, 0, 0, 0))
+        keys = jax.random.split(key_learn, num_tasks)
+        learner, trust = learn(config, policy, optimizer, stats, history.carry, learner, keys)
+        return learner, (latest_return[:, 0], trust, restored)
+
+    learner, (curve, trust, restored) = jax.lax.scan(episode, start, jax.random.split(key, config.episodes))
+    learner, _ = jax.vmap(restore_fallen, in_axes=(None, 0, 0))(0.0, learner, start)
+    return Online(learner.params, curve.T, trust.T, restored.T)
+
+
+def play_episodes(
+    policy: Policy,
+    env: MetaEnv | Suite,
+    stats: normalize.Stats,
+    params: Params,
+    history: History,
+    tasks: Task,
+    episodes: int,
+    key: Key,
+) -> tuple[Transition, Array]:
+    """`episodes` rollouts of each of N tasks, `[N, episodes, T]`, each from `history` on; and their returns."""
+    key_start, key_run = jax.random.split(key)
+    shape = (len(history.reward), episodes)
+    history = jax.tree.map(lambda x: jnp.broadcast_to(x[:, None], (*shape, *x.shape[1:])), history)
+    state = rollout.start(env, tasks, key_start, shape, history)
+    act = make_act(policy, stats, params, 0)
+    _, transitions = rollout.collect(env, act, tasks, state, key_run, env.spec.horizon)
+    return transitions, rollout.episode_outcome(transitions).returns
+
+
+def restore_fallen(tolerance: float, learner: Learner, start: Learner) -> tuple[Learner, Array]:
+    """`start` with half the step size, where the latest returns lie `tolerance` standard errors below those of the start.
+
+    The standard error is that of the difference of the two means. Returns the learner, and whether it was restored.
+    """
+    variance = (learner.returns.var(ddof=1) + start.returns.var(ddof=1)) / len(start.returns)
+    fallen = learner.returns.mean() < start.returns.mean() - tolerance * jnp.sqrt(variance)
+    restored = start._replace(step_scale=learner.step_scale / 2)
+    return jax.tree.map(lambda old, new: jnp.where(fallen, old, new), restored, learner), fallen
+
+
+def learn_replay(
+    config: OnlineConfig,
+    policy: Policy,
+    optimizer: optax.GradientTransformation,
+    stats: normalize.Stats,
+    carry: Any,
+    learner: Learner,
+    key: Key,
+) -> tuple[Learner, Array]:
+    """Gradient steps of one task on its replay, `[R, T]`; `carry` is what memories began its episodes with.
+
+    Returns:
+      The learner, and the factor on the step size.
+    """
+    replay = learner.replay
+    advantage, trust = judge_actions(config, replay, key)
+    context = replay_context(policy, stats, carry, replay)
+    action, old_log_prob, advantage = jax.tree.map(
+        policy.arrange, (replay.action_tm1, replay.log_prob_tm1, losses.standardise(advantage))
+    )
+
+    def loss(params: Params) -> Array:
+        log_prob = policy.distribution.log_prob(policy.dist(params, context), action)
+        return losses.ppo_clip(log_prob, old_log_prob, advantage, config.clip)
+
+    def step(carry: tuple[Params, Any], _: None) -> tuple[tuple[Params, Any], None]:
+        params, opt_state = carry
+        updates, opt_state = optimizer.update(jax.grad(loss)(params), opt_state)
+        updates = jax.tree.map(lambda u: trust * learner.step_scale * u, updates)
+        return (optax.apply_updates(params, updates), opt_state), None
+
+    (params, opt_state), _ = jax.lax.scan(step, (learner.params, learner.opt_state), None, config.steps)
+    return learner._replace(params=params, opt_state=opt_state), trust
+
+
+def replay_context(policy: Policy, stats: normalize.Stats, carry: Any, replay: Transition) -> Context:
+    """What the policy's distributions in episodes `[R, T]` follow from, where memories began them with `carry`."""
+    context = policy.context(stats, replay)
+    if not isinstance(context, Sequence):
+        return context
+    return context._replace(carry=jax.tree.map(lambda x, y: jnp.broadcast_to(x, y.shape), carry, context.carry))
+
+
+def judge_actions(config: OnlineConfig, replay: Transition, key: Key) -> tuple[Array, Array]:
+    """Advantages `[R, T]`, means over an ensemble, and how far to trust them.
+
+    Each baseline is fitted to weights of the episodes drawn from Exp(1): the Bayesian bootstrap (Rubin 1981), so that their
+    spread is that of the posterior. Trust is the share of the advantages' variance that is not this spread, the factor by
+    which Wiener's filter would shrink them.
+    """
+    weights = jax.random.exponential(key, (config.ensemble, len(replay.reward_t)))
+    judge = jax.vmap(returns.baseline_advantages, in_axes=(None, None, None, 0))
+    advantages = judge(replay, config.gamma, config.gae_lambda, weights)
+    signal, noise = advantages.mean(axis=0).var(), advantages.var(axis=0).mean()
+    return advantages.mean(axis=0), signal / (signal + noise + 1e-8)
+
+
+class Comparison(NamedTuple):
+    """N tasks, with and without learning on."""
+
+    frozen: Array  # [N, E], returns of the policy after the run's own adaptation
+    learned: Array  # [N, E], returns of the policy that went on learning
+    online: Online
+
+
+def compare(
+    config: OnlineConfig,
+    algorithm: Algorithm,
+    policy: Policy,
+    env: MetaEnv | Suite,
+    state: RunState,
+    key: Key,
+    shape: tuple[int, int],
+    num_steps: int,
+) -> Comparison:
+    """Adapts a run to N tasks as it was trained to, lets it go on learning, and plays fresh episodes of both policies.
+
+    Args:
+      config: of the learning.
+      algorithm: of the run.
+      policy: of the run.
+      env: draws the tasks.
+      state: of the run.
+      key: of everything random.
+      shape: (N, E) tasks, and episodes of each: of each of the run's own adaptation steps, and of the comparison.
+      num_steps: K, of the run's own adaptation.
+    """
+    key_tasks, key_adapt, key_learn, key_frozen, key_learned = jax.random.split(key, 5)
+    tasks = rollout.sample_tasks(env, key_tasks, shape[0])
+    adapted = evaluation.adaptation(algorithm, env, state, tasks, key_adapt, shape, num_steps)
+    params, histories, _ = jax.tree.map(lambda x: x[-1], adapted)
+    history = jax.tree.map(lambda x: x[:, 0], histories)  # what the first of the E memories holds
+    online = learn_online(config, policy, env, state.obs_stats, params, history, tasks, key_learn)
+
+    def play(params: Params, key: Key) -> Array:
+        return play_episodes(policy, env, state.obs_stats, params, history, tasks, shape[1], key)[1]
+
+    return Comparison(play(params, key_frozen), play(online.params, key_learned), online)
+
+
+def report(comparison: Comparison) -> dict[str, Any]:
+    """Means over tasks with 95 % bootstrap intervals, and the curve of returns episode by episode."""
+    frozen, learned = (np.asarray(x).mean(axis=1) for x in (comparison.frozen, comparison.learned))
+    online = jax.tree.map(np.asarray, comparison.online._replace(params=()))
+    curve = [evaluation.estimate(values) for values in online.returns.T]
+    return {
+        "frozen": evaluation.estimate(frozen)._asdict(),
+        "learned": evaluation.estimate(learned)._asdict(),
+        "gain": evaluation.estimate(learned - frozen)._asdict(),
+        "gains": (learned - frozen).tolist(),
+        "curve": {"mean": [e.mean for e in curve], "mean_interval": [e.mean_interval for e in curve]},
+        "trust": online.trust.mean(axis=0).tolist(),
+        "restored": online.restored.sum(axis=1).tolist(),
+    }
