@@ -186,7 +186,8 @@ def print_host_report(report: dict[str, Any]) -> None:
         add("IQM over goals", per_goal, "iqm", None)
     console = Console()
     console.print(table)
-    for note in report["notes"]:
+    times = [f"{kind} took {report[kind]['seconds']:.0f} s" for kind in report["evaluators"]]
+    for note in (*report["notes"], *times):
         console.print(f"- {note}", highlight=False, soft_wrap=True)
 
 

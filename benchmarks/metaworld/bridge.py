@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import time
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -115,7 +116,8 @@ def judge(
       progress: is told of an evaluator and of its greatest number of steps; what it returns is told of steps done.
 
     Returns:
-      What is written to eval/*.json: the request, `notes`, and under `official` and `per-goal` what these return.
+      What is written to eval/*.json: the request, `notes`, and under `official` and `per-goal` what these return
+      and the `seconds` they took.
 
     Raises:
       ConfigError: run and suite do not fit.
@@ -126,7 +128,7 @@ def judge(
     suite = host.make_suite(wanted.suite, wanted.split, wanted.seed)
     mode_of = make_policy(config.policy, spec).distribution if wanted.mode else None
     report = wanted._asdict() | {"env": config.env, "iteration": int(state.step), "metaworld": version("metaworld")}
-    report["notes"] = notes(config, run, suite, wanted)
+    report["notes"] = notes(config, run, suite, wanted, algorithm.keeps_history)
     goals = {"points": wanted.points, "episodes": wanted.episodes}
     recurrent = config.policy.memory.name != "none"
     common = suite, host.Wrapping(wanted.seed, wanted.horizon, run.reward, recurrent)
@@ -136,10 +138,12 @@ def judge(
         with contextlib.closing(WorkerEnvs(made.makers, made.names, on_step=on_step)) as envs:
             one_hot = np.array([[name == label for label in labels] for name in made.names], float)
             agent = RunAgent(algorithm, spec, state, one_hot, jax.random.key(wanted.seed), mode_of)
+            start = time.perf_counter()
             if kind == "official":
                 report[kind] = evaluators.official(agent, envs, suite)
             else:
                 report[kind] = evaluators.per_goal(agent, envs, suite, wanted.horizon, **goals)
+            report[kind]["seconds"] = time.perf_counter() - start
     return report
 
 
@@ -157,8 +161,10 @@ def write(report: dict[str, Any], run: Path) -> list[Path]:
     return written
 
 
-def notes(config: ExperimentConfig, run: Name, suite: host.HostSuite, wanted: Request) -> list[str]:
-    """What a reader of the figures must know."""
+def notes(
+    config: ExperimentConfig, run: Name, suite: host.HostSuite, wanted: Request, keeps_history: bool
+) -> list[str]:
+    """What a reader of the figures must know; `keeps_history` says whether a memory adapts (`Algorithm`)."""
     said = []
     if run.what not in (suite.name, suite.name[4:]):
         said.append(f"trained on {config.env}, judged on another suite")
@@ -169,7 +175,8 @@ def notes(config: ExperimentConfig, run: Name, suite: host.HostSuite, wanted: Re
     if "official" in wanted.evaluators and not suite.shows_goal and len(suite.classes) < evaluators.META_BATCH:
         said.append("official keeps the first episodes to finish under a task's name: biased upward where goals differ")
     if max(wanted.points) and "per-goal" in wanted.evaluators:
-        said.append("after N episodes: one adaptation step on the first N that the meta-trained policy played")
+        how = "what the memory holds after them" if keeps_history else "one adaptation step on them"
+        said.append(f"after N episodes: {how}, the first N that the meta-trained policy played")
     if config.horizon not in (None, wanted.horizon):
         said.append(f"episodes have {wanted.horizon} steps, in training {config.horizon}")
     if run.reward != "v2":

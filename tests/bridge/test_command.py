@@ -58,7 +58,9 @@ def saved(config, tmp_path_factory):
     return save_run(tmp_path_factory.mktemp("saved") / "run", config)
 
 
-def test_both_evaluators(metarl, config, tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", ["maml-ppo", "rl2"])
+def test_both_evaluators(metarl, config, tiny_algorithms, policy_for, tmp_path, monkeypatch, name):
+    config = dataclasses.replace(config, algorithm=tiny_algorithms[name], policy=policy_for(name))
     for name, less in (("NUM_EVALS", 1), ("META_BATCH", 4), ("MAX_ENVS", 10)):
         monkeypatch.setattr(evaluators, name, less)
     run = save_run(tmp_path / "run", config)
@@ -74,7 +76,8 @@ def test_both_evaluators(metarl, config, tmp_path, monkeypatch):
     shown = [*report["per-goal"]["mean"], report["official"]["success"]]
     cells = [cell.strip() for cell in row.split("│") if cell.strip()]
     assert [cells[1], cells[2], cells[4]] == [f"{value:.2f}" for value in shown]
-    assert "biased upward" in out and "in training 4" in out
+    assert "biased upward" in out and "in training 4" in out and "per-goal took" in out
+    assert min(report[kind]["seconds"] for kind in ("official", "per-goal")) > 0.0
     assert matplotlib.image.imread(run / "plots" / "metaworld-ML1-reach-v3-test.png").std() > 0.0
     assert str(path) in out
 
@@ -180,13 +183,13 @@ def test_defaults_follow_from_the_run(config, env, suite, split, points, seed):
 
 
 def test_notes_say_what_figures_mean(config):
-    def notes(env, horizon=None, **asked):
+    def notes(env, horizon=None, keeps_history=False, **asked):
         run = dataclasses.replace(config, env=env, horizon=horizon)
         wanted = bridge.request(run, EvaluateOptions(Path("run"), **asked))
         names = host.task_names(wanted.suite, wanted.split)
         overlap = ("basketball-v3",) if (wanted.suite, wanted.split) == ("ML25", "test") else ()
         suite = host.HostSuite(wanted.suite, wanted.split, dict.fromkeys(names), {}, overlap)
-        return " / ".join(bridge.notes(run, parse(env), suite, wanted))
+        return " / ".join(bridge.notes(run, parse(env), suite, wanted, keeps_history))
 
     assert "basketball-v3 is in both splits of ML25" in notes("metaworld/ML25")
     assert "basketball" not in notes("metaworld/ML25", split="train")
@@ -197,6 +200,8 @@ def test_notes_say_what_figures_mean(config):
     assert "biased upward" in notes("metaworld/ML10", evaluator="official")
     assert "biased" not in notes("metaworld/MT10", evaluator="official")  # one environment of each name
     assert "goals of training" in notes("metaworld/MT10")
+    assert "one adaptation step" in notes("metaworld/ML10")
+    assert "what the memory holds" in notes("metaworld/ML10", keeps_history=True)
     assert "v1" in notes("metaworld/ML10/v1")
 
 
