@@ -87,6 +87,24 @@ class AdaptOptions:
 
 
 @dataclasses.dataclass(frozen=True)
+class PathsOptions:
+    """Where a run's point goes on held-out tasks, before and after each adaptation step (or episode of a memory)."""
+
+    run: tyro.conf.Positional[Path]
+    """Run directory, of an environment on the plane (point...)."""
+    tasks: int = 5
+    """Held-out tasks, a column each."""
+    steps: int | None = None
+    """Adaptation steps K, K + 1 rows; the run's own number where left out."""
+    seed: int | None = None
+    """Seed of tasks and episodes; the run's own where left out."""
+    checkpoint: str = "latest"
+    """`latest` or `best` (by return after adaptation in training)."""
+    out: Path | None = None
+    """PNG to write; RUN/plots/paths.png where left out."""
+
+
+@dataclasses.dataclass(frozen=True)
 class PlotOptions:
     """Learning curves of one or several runs in one figure."""
 
@@ -207,10 +225,15 @@ def parse_adapt(argv: list[str]) -> AdaptOptions:
     """The options of `metarl adapt`; ConfigError or exit 2 on bad ones."""
     options = parse(AdaptOptions, argv)
     lookup(options.checkpoint, {"latest": 0, "best": 0}, "checkpoint")
-    if min(options.tasks, options.episodes) < 1:
-        raise ConfigError("--tasks and --episodes must be at least 1.")
-    if options.seed is not None and not 0 <= options.seed < 2**32:
-        raise ConfigError(f"--seed must lie in [0, 2**32), not {options.seed}.")
+    _check_ranges(options, {"tasks": (1, 2**20), "episodes": (1, 2**20), "seed": (0, 2**32)})
+    return options
+
+
+def parse_paths(argv: list[str]) -> PathsOptions:
+    """The options of `metarl paths`; ConfigError or exit 2 on bad ones."""
+    options = parse(PathsOptions, argv)
+    lookup(options.checkpoint, {"latest": 0, "best": 0}, "checkpoint")
+    _check_ranges(options, {"tasks": (1, 21), "steps": (0, 20), "seed": (0, 2**32)})
     return options
 
 
@@ -225,11 +248,16 @@ def parse_video(argv: list[str]) -> VideoOptions:
     lookup(options.policy or "random", {"random": 0, "expert": 0}, "policy")
     lookup(options.checkpoint or "latest", {"latest": 0, "best": 0}, "checkpoint")
     ranges = {"steps": (0, 2**31), "task": (0, 2**20), "seed": (0, 2**32), "frames": (2, 2**31)}
-    for name, (low, high) in (ranges | {"width": (16, 4097), "height": (16, 4097)}).items():
+    _check_ranges(options, ranges | {"width": (16, 4097), "height": (16, 4097)})
+    return options
+
+
+def _check_ranges(options: object, ranges: dict[str, tuple[int, int]]) -> None:
+    """ConfigError where an option is given and not in its range [low, high)."""
+    for name, (low, high) in ranges.items():
         value = getattr(options, name)
         if value is not None and not low <= value < high:
             raise ConfigError(f"--{name} must lie in [{low}, {high - 1}], not {value}.")
-    return options
 
 
 def _take(argv: list[str], flag: str) -> str | None:

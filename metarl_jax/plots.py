@@ -95,6 +95,29 @@ def online_curve(report: dict[str, Any], path: Path, title: str) -> None:
     _finish(figure, {"return": axes}, path)
 
 
+def paths(positions: np.ndarray, goals: np.ndarray, returns: np.ndarray, path: Path) -> None:
+    """Where a point goes: a column per task, a row per episode.
+
+    Args:
+      positions: `[K + 1, N, T + 1, 2]`.
+      goals: `[N, 2]`.
+      returns: `[K + 1, N]`, written over each panel.
+      path: of the PNG.
+    """
+    rows, columns = returns.shape
+    figure = Figure(figsize=(2.1 * columns, 1.9 * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    for row, column in np.ndindex(rows, columns):
+        axes = panels[row, column]
+        axes.plot(*goals[column], "o", markersize=12, color="C2", alpha=0.4)
+        axes.plot(*positions[row, column].T, ".-", color=_AFTER if row else _BEFORE, linewidth=1, markersize=4)
+        axes.set_title(f"return {returns[row, column]:.1f}", fontsize="small")
+        axes.set_aspect("equal")
+    for row in range(rows):
+        panels[row, 0].set_ylabel(f"after {row}" if row else "at first")
+    _finish(figure, {}, path)
+
+
 def _panels(has_success: bool) -> tuple[Figure, dict[str, Axes]]:
     names = ["return", "success"] if has_success else ["return"]
     figure = Figure(figsize=(2 + 4.5 * len(names), 4.2), layout="constrained")
@@ -119,6 +142,7 @@ def _finish(figure: Figure, panels: dict[str, Axes], path: Path) -> None:
     for axes in panels.values():
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
-    next(iter(panels.values())).legend(frameon=False, fontsize="small")
+    for axes in list(panels.values())[:1]:
+        axes.legend(frameon=False, fontsize="small")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)

@@ -139,6 +139,55 @@ def test_evaluate_is_repeatable_and_seeds_differ(metarl, copy_of):
     assert curves[0] == curves[1] != curves[2]
 
 
+def test_adapt(metarl, copy_of):
+    """The table says what the file says; another family with the same sizes will do."""
+    argv = ["--tasks", 3, "--episodes", 2, "--online.episodes", 4, "--online.replay", 2]
+    code, out, err = metarl("adapt", copy_of, "--env", "point-sparse", *argv)
+    assert code == 0, err
+    (path,) = (copy_of / "eval").glob("online-point-sparse-*.json")
+    report = json.loads(path.read_text())
+    assert len(report["curve"]["mean"]) == len(report["trust"]) == 4
+    assert len(report["gains"]) == len(report["restored"]) == 3
+    assert report["gain"]["mean"] == pytest.approx(report["learned"]["mean"] - report["frozen"]["mean"])
+    assert f"{report['gain']['mean']:.2f}" in out and str(path) in out
+    assert report["online"]["replay"] == 2 and report["env"] == "point-sparse"
+    assert matplotlib.image.imread(copy_of / "plots" / f"{path.stem}.png").std() > 0.0
+
+
+def test_paths(metarl, copy_of, tmp_path):
+    code, out, err = metarl("paths", copy_of, "--tasks", 2, "--steps", 2, "--out", "paths.png")
+    assert code == 0, err
+    assert "paths.png" in out and matplotlib.image.imread(tmp_path / "paths.png").std() > 0.0
+    assert metarl("paths", copy_of)[0] == 0 and (copy_of / "plots" / "paths.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (("adapt", "--env", "cheetah-vel"), ("2 observations and 2 actions", "17")),
+        (("adapt", "--tasks", "0"), ("--tasks", "[1,")),
+        (("adapt", "--checkpoint", "first"), ("latest",)),
+        (("paths", "--tasks", "100"), ("--tasks", "20")),
+        (("paths", "--seed", "-1"), ("--seed",)),
+    ],
+)
+def test_adapt_and_paths_with_bad_values(metarl, trained, argv, words):
+    before = files(trained)
+    assert_one_error(metarl(argv[0], trained, *argv[1:]), *words)
+    assert files(trained) == before
+
+
+def test_adapt_with_an_impossible_setting(metarl, trained):
+    code, _, err = metarl("adapt", trained, "--online.replay", "1")
+    assert code == 2 and "replay and ensemble at least 2" in err
+
+
+def test_paths_of_what_is_not_on_the_plane(metarl, copy_of):
+    config = json.loads((copy_of / "config.json").read_text())
+    (copy_of / "config.json").write_text(json.dumps(config | {"env": "cheetah-vel"}))
+    assert_one_error(metarl("paths", copy_of), "cheetah-vel", "plane")
+
+
 def test_plot(metarl, trained, copy_of, tmp_path):
     code, out, err = metarl("plot", trained, copy_of, "--out", "figures/both.png")
     assert code == 0, err

@@ -14,6 +14,7 @@ COMMANDS = {
     "adapt": "let a run go on learning new tasks, episode by episode",
     "video": "film an episode of a run or of an environment (.mp4, .gif)",
     "plot": "learning curves of several runs in one figure",
+    "paths": "where a run's point goes on the plane, episode by episode",
     "list": "presets, environments, algorithms, networks, memories, physics backends",
     "doctor": "versions, devices, and what works here",
     "bench": "measure throughput",

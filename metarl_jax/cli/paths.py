@@ -1,0 +1,51 @@
+"""`metarl paths`."""
+
+import dataclasses
+
+import jax
+import numpy as np
+
+from .. import evaluation, plots, rollout, runlog, training
+from ..errors import ConfigError
+from ..options import parse_paths
+from .runs import make_env, restore
+
+
+def run(argv: list[str]) -> int:
+    options = parse_paths(argv)
+    config = runlog.read_config(options.run)
+    if not config.env.startswith("point"):
+        raise ConfigError(f"the run was trained on {config.env!r}: only paths on the plane (point...) can be drawn.")
+    steps = config.evaluation.steps if options.steps is None else options.steps
+    seed = config.seed if options.seed is None else options.seed
+    evaluated = dataclasses.replace(config.evaluation, tasks=options.tasks, steps=steps)
+    env = make_env(dataclasses.replace(config, evaluation=evaluated), "test")
+    out = options.out or options.run / "plots" / "paths.png"
+    with runlog.readable_errors(options.run):
+        algorithm, state = restore(options.run, config, make_env(config, "train"), options.checkpoint)
+    key_tasks, key = jax.random.split(training.evaluation_key(seed))
+    tasks = rollout.sample_tasks(env, key_tasks, options.tasks)
+
+    @jax.jit
+    def play(state, tasks, key):
+        """The first of the episodes after each adaptation step: transitions `[K + 1, N, T]`."""
+        key_adapt, key = jax.random.split(key)
+        shape = (options.tasks, evaluated.episodes)
+        params, histories, _ = evaluation.adaptation(algorithm, env, state, tasks, key_adapt, shape, steps)
+        histories = jax.tree.map(lambda x: x[:, :, :1], histories)
+
+        def episode(params, history, key):
+            key_start, key_run = jax.random.split(key)
+            start = rollout.start(env, tasks, key_start, (options.tasks, 1), history)
+            act = algorithm.act(state, params)
+            return rollout.collect(env, act, tasks, start, key_run, env.spec.horizon)[1]
+
+        played = jax.vmap(episode)(params, histories, jax.random.split(key, steps + 1))
+        return jax.tree.map(lambda x: x[:, :, 0], played)
+
+    played = play(state, tasks, key)
+    paths = np.concatenate([played.obs_tm1, played.obs_t[:, :, -1:]], axis=2)
+    with runlog.readable_errors(out.parent):
+        plots.paths(paths, np.asarray(tasks), np.asarray(played.reward_t.sum(axis=2)), out)
+    print(f"written: {out}")
+    return 0
