@@ -24,6 +24,18 @@ class TrainOptions:
     """Where the run goes; runs/PRESET-sSEED-TIME where left out. Must not hold anything yet."""
     resume: Path | None = None
     """Run directory to go on with; of its configuration, only --iterations can change."""
+    seeds: Annotated[tuple[int, ...], tyro.conf.arg(metavar="0..7|0 1 2")] = ()
+    """Several runs in one compiled program, one for each seed, in RUN_DIR/seed-N."""
+    devices: int = 1
+    """Devices of each process to split the tasks over; on CPU, as many parts of it."""
+    distributed: bool = False
+    """This is one of several processes that Slurm, Open MPI or Kubernetes started; they find each other."""
+    coordinator: str | None = None
+    """HOST:PORT of process 0, where processes do not find each other; with --processes and --process-id."""
+    processes: int | None = None
+    """How many processes there are."""
+    process_id: int | None = None
+    """Which of them this is, from 0."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +90,8 @@ class AdaptOptions:
     """Tasks, each learned by itself."""
     episodes: int = 10
     """Episodes of each task in each of the run's own adaptation steps, and in the comparison at the end."""
+    steps: int | None = None
+    """Adaptation steps as the run was trained to take them, before it goes on; its own number where left out."""
     seed: int | None = None
     """Seed of tasks and episodes; the run's own where left out."""
     checkpoint: str = "latest"
@@ -179,6 +193,7 @@ def parse_train(argv: list[str]) -> TrainOptions:
     argv = list(argv)
     preset = argv.pop(0) if argv and not argv[0].startswith("-") else _take(argv, "--preset")
     resume = _take(argv, "--resume")
+    _spread(argv, "--seeds")
     algorithm = _take(argv, "--algorithm")
     if resume is None:
         default = lookup(preset or presets.DEFAULT, presets.PRESETS, "preset").config
@@ -197,6 +212,22 @@ def parse_train(argv: list[str]) -> TrainOptions:
             names = ", ".join(sorted(changed | ({"run_dir"} if options.run_dir else set())))
             raise ConfigError(f"a resumed run keeps its configuration: {names} cannot change (only iterations can).")
         options = dataclasses.replace(options, resume=Path(resume))
+    return _checked(options)
+
+
+def _checked(options: TrainOptions) -> TrainOptions:
+    """ConfigError where options do not go together."""
+    given = [x is not None for x in (options.coordinator, options.processes, options.process_id)]
+    if any(given) and (not all(given) or options.distributed):
+        raise ConfigError("--coordinator, --processes and --process-id go together, and instead of --distributed.")
+    if all(given) and not 0 <= options.process_id < options.processes:
+        raise ConfigError(f"--process-id must lie in [0, {options.processes - 1}], not {options.process_id}.")
+    if (any(given) or options.distributed) and options.resume is None and options.run_dir is None:
+        raise ConfigError("several processes need the same --run-dir.")
+    if options.seeds and options.resume is not None:
+        raise ConfigError("--seeds begins runs: resume each of them by itself.")
+    if len(set(options.seeds)) < len(options.seeds) or not all(0 <= seed < 2**32 for seed in options.seeds):
+        raise ConfigError(f"--seeds must be distinct and lie in [0, 2**32): {options.seeds}.")
     return options
 
 
@@ -225,7 +256,7 @@ def parse_adapt(argv: list[str]) -> AdaptOptions:
     """The options of `metarl adapt`; ConfigError or exit 2 on bad ones."""
     options = parse(AdaptOptions, argv)
     lookup(options.checkpoint, {"latest": 0, "best": 0}, "checkpoint")
-    _check_ranges(options, {"tasks": (1, 2**20), "episodes": (1, 2**20), "seed": (0, 2**32)})
+    _check_ranges(options, {"tasks": (1, 2**20), "episodes": (1, 2**20), "steps": (0, 2**20), "seed": (0, 2**32)})
     return options
 
 
@@ -258,6 +289,17 @@ def _check_ranges(options: object, ranges: dict[str, tuple[int, int]]) -> None:
         value = getattr(options, name)
         if value is not None and not low <= value < high:
             raise ConfigError(f"--{name} must lie in [{low}, {high - 1}], not {value}.")
+
+
+def _spread(argv: list[str], flag: str) -> None:
+    """Replaces `A..B` after `flag` by the numbers from A to B."""
+    for index, word in enumerate(argv):
+        low, dots, high = word.partition("..")
+        if dots and index and argv[index - 1] == flag:
+            if not (low.isdigit() and high.isdigit() and int(low) <= int(high) < int(low) + 10_000):
+                raise ConfigError(f"{flag} {word}: write 0..7 or 0 1 2.")
+            argv[index : index + 1] = map(str, range(int(low), int(high) + 1))
+            return
 
 
 def _take(argv: list[str], flag: str) -> str | None:

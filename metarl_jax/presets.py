@@ -62,7 +62,6 @@ _RL2 = ExperimentConfig(
         init_log_std=-0.5,
         normalize_obs=True,
     ),
-    evaluation=EvaluationConfig(steps=2),
     algorithm=Rl2Config(
         num_tasks=80,
         envs_per_task=1,
@@ -81,7 +80,7 @@ def _rl2_metaworld(memory: str, **changes) -> ExperimentConfig:
         _RL2,
         horizon=None,  # as it is judged: a memory that has never seen 500 steps fails there
         policy=dataclasses.replace(_RL2.policy, memory=MemoryConfig(memory, width=128), memory_reward_scale=0.1),
-        evaluation=EvaluationConfig(tasks=50, steps=2),
+        evaluation=EvaluationConfig(tasks=50),
         algorithm=dataclasses.replace(
             _RL2.algorithm,
             num_tasks=40,
@@ -214,7 +213,7 @@ _PRESETS: dict[str, Preset] = {
             "gru",
             env="metaworld/ML10/fresh",
             iterations=2000,
-            evaluation=EvaluationConfig(tasks=250, episodes=2, steps=2),
+            evaluation=EvaluationConfig(tasks=250, episodes=2),
         ),
         "... on ML10; judged on all 50 tasks of its 5 test families",
     ),

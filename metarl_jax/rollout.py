@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from . import sharding
 from .errors import ConfigError
 from .types import Array, EnvSpec, EnvState, History, Key, MetaEnv, Suite, Task, TimeStep, Transition
 
@@ -58,11 +59,11 @@ def sample_tasks(env: MetaEnv | Suite, key: Key, num_tasks: int) -> Task:
         keys = jax.random.split(key, len(env.envs))
         return tuple(sample_tasks(member, k, share) for member, k in zip(env.envs, keys, strict=True))
     if env.tasks is None:
-        return jax.vmap(env.sample_task)(jax.random.split(key, num_tasks))
+        return sharding.split_tasks(jax.vmap(env.sample_task)(jax.random.split(key, num_tasks)))
     size = len(jax.tree.leaves(env.tasks)[0])
     rounds = jax.random.split(key, -(-num_tasks // size))
     order = jax.vmap(lambda k: jax.random.permutation(k, size))(rounds).ravel()[:num_tasks]
-    return jax.tree.map(lambda x: x[order], env.tasks)
+    return sharding.split_tasks(jax.tree.map(lambda x: x[order], env.tasks))
 
 
 def no_history(spec: EnvSpec, shape: tuple[int, int], carry: Any = ()) -> History:
@@ -128,15 +129,13 @@ def collect(
         )
         history = History(carry, sample.raw, timestep.reward, last)
         ahead = RolloutState(env_state, timestep.obs, time, episode_return, solved, history)
+        return _where_any(last, reset_finished, ahead, (tasks, key_reset)), transition
 
-        def reset_finished(ahead: RolloutState) -> RolloutState:
-            fresh = start(env, tasks, key_reset, time.shape)
-            env_state = _choose(env, last, fresh.env_state, ahead.env_state)
-            rest = _where(last, fresh._replace(env_state=(), history=()), ahead._replace(env_state=(), history=()))
-            return rest._replace(env_state=env_state, history=ahead.history)
-
-        # One predicate for the whole batch: resets cost nothing on the steps that end no episode.
-        return jax.lax.cond(last.any(), reset_finished, lambda ahead: ahead, ahead), transition
+    def reset_finished(last: Array, ahead: RolloutState, tasks: Task, key: Key) -> RolloutState:
+        fresh = start(env, tasks, key, last.shape)
+        env_state = _choose(env, last, fresh.env_state, ahead.env_state)
+        rest = _where(last, fresh._replace(env_state=(), history=()), ahead._replace(env_state=(), history=()))
+        return rest._replace(env_state=env_state, history=ahead.history)
 
     state, transitions = jax.lax.scan(step, state, jax.random.split(key, num_steps))
     return state, jax.tree.map(lambda x: jnp.moveaxis(x, 0, 2), transitions)
@@ -207,7 +206,8 @@ def _reset(env: MetaEnv | Suite, tasks: Task, key: Key, shape: tuple[int, int]) 
     if isinstance(env, Suite):
         keys, share = jax.random.split(key, len(env.envs)), (shape[0] // len(env.envs), shape[1])
         return _join(_reset(*each, share) for each in zip(env.envs, tasks, keys, strict=True))
-    return jax.vmap(jax.vmap(env.reset, in_axes=(0, None)))(jax.random.split(key, shape), tasks)
+    reset = sharding.over_tasks(jax.vmap(jax.vmap(env.reset, in_axes=(0, None))))
+    return reset(jax.random.split(key, shape), tasks)
 
 
 def _step(env: MetaEnv | Suite, tasks: Task, states: EnvState, actions: Array) -> tuple[EnvState, TimeStep]:
@@ -215,7 +215,7 @@ def _step(env: MetaEnv | Suite, tasks: Task, states: EnvState, actions: Array) -
     if isinstance(env, Suite):
         parts = jnp.split(actions, len(env.envs))
         return _join(_step(*each) for each in zip(env.envs, tasks, states, parts, strict=True))
-    return jax.vmap(jax.vmap(env.step, in_axes=(0, 0, None)))(states, actions, tasks)
+    return sharding.over_tasks(jax.vmap(jax.vmap(env.step, in_axes=(0, 0, None))))(states, actions, tasks)
 
 
 def _join(parts: Iterable[tuple[EnvState, TimeStep]]) -> tuple[EnvState, TimeStep]:
@@ -229,6 +229,25 @@ def _choose(env: MetaEnv | Suite, flag: Array, states: EnvState, others: EnvStat
         parts = jnp.split(flag, len(env.envs))
         return tuple(_choose(*each) for each in zip(env.envs, parts, states, others, strict=True))
     return _where(flag, states, others)
+
+
+def _where_any(flag: Array, fn: Callable, tree: Any, rest: Any) -> Any:
+    """`fn(flag, tree, *rest)` if any flag is set, else `tree`, which `fn` changes where flags are set alone.
+
+    One predicate for the whole batch, also for what vmap adds to it: resets cost nothing on steps that end no episode.
+    """
+
+    @jax.custom_batching.custom_vmap
+    def apply(flag: Array, tree: Any, rest: Any) -> Any:
+        return jax.lax.cond(flag.any(), fn, lambda flag, tree, *rest: tree, flag, tree, *rest)
+
+    @apply.def_vmap
+    def apply_batch(size: int, batched: Any, *args: Any) -> tuple[Any, Any]:
+        flag, tree, rest = jax.tree.map(lambda x, has: x if has else jnp.stack([x] * size), args, tuple(batched))
+        tree = jax.lax.cond(flag.any(), jax.vmap(fn), lambda flag, tree, *rest: tree, flag, tree, *rest)
+        return tree, jax.tree.map(lambda _: True, tree)
+
+    return apply(flag, tree, rest)
 
 
 def _where(flag: Array, tree, other):

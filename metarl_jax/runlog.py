@@ -91,6 +91,28 @@ class RunLog:
         self.close()
 
 
+class SilentLog:
+    """What a process has in place of a `RunLog` that another one writes."""
+
+    def __init__(self, directory: Path):
+        self.directory = directory
+
+    def write_config(self, config: ExperimentConfig) -> None:
+        """Left to the other process, as all that follows."""
+
+    def log(self, rows: Iterable[dict[str, Any]]) -> None:
+        pass
+
+    def truncate(self, iteration: int) -> None:
+        pass
+
+    def __enter__(self) -> "SilentLog":
+        return self
+
+    def __exit__(self, *_) -> None:
+        pass
+
+
 def read_config(directory: Path) -> ExperimentConfig:
     """The configuration of an existing run; ConfigError where `directory` is not one."""
     path = directory / "config.json"

@@ -1,19 +1,21 @@
 """The host loop around jitted windows of iterations: log, checkpoint, guard, show progress, evaluate."""
 
+import contextlib
 import json
 import resource
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from . import evaluation, plots
+from . import evaluation, plots, sharding
 from .checkpoint import Checkpoints
 from .config import ExperimentConfig
 from .errors import ConfigError
@@ -25,6 +27,10 @@ MAX_ROLLBACKS = 3
 
 class TrainingError(RuntimeError):
     """Training cannot go on; the last good checkpoint is whole."""
+
+
+class TooLarge(RuntimeError):
+    """Several seeds do not fit into memory together."""
 
 
 class Interrupted(Exception):
@@ -45,15 +51,27 @@ def evaluation_key(seed: int) -> Key:
     return jax.random.fold_in(base_key(seed), 2**32 - 1)
 
 
-def make_window(algorithm: Algorithm, key: Key, size: int) -> Callable:
-    """A jitted function: state, count <= size -> state, metrics `[size]` of which the first `count` are filled.
+def each_seed(fn: Callable, num_seeds: int) -> Callable:
+    """`fn` on trees with a leading axis over S seeds; a single seed runs the program that it would run without that axis."""
+    if num_seeds > 1:
+        return jax.vmap(fn)
+    return lambda *trees: jax.tree.map(lambda x: x[None], fn(*jax.tree.map(lambda x: x[0], trees)))
+
+
+def make_window(algorithm: Algorithm, keys: Key, size: int) -> Callable:
+    """A function: states `[S, ...]`, count <= size -> states, metrics `[S, size]` of which the first `count` are filled.
 
     `finite` is among the metrics: whether parameters, losses and gradients all were (returns and successes are not where no
-    episode has ended yet). The count is an argument, not a shape, so that
-    one compiled program serves every window and a resumed run repeats an uninterrupted one bit for bit.
+    episode has ended yet). The count is an argument, not a shape, so that one compiled program serves every window and a
+    resumed run repeats an uninterrupted one bit for bit.
+
+    Args:
+      algorithm: of the runs.
+      keys: `[S]`, of the runs.
+      size: the greatest number of iterations per call.
     """
 
-    def window(state: RunState, count: Array) -> tuple[RunState, dict[str, Array]]:
+    def window(state: RunState, key: Key, count: Array) -> tuple[RunState, dict[str, Array]]:
         def body(i: Array, carry):
             state, logs = carry
             state, metrics = algorithm.iterate(state, jax.random.fold_in(key, state.step))
@@ -66,7 +84,10 @@ def make_window(algorithm: Algorithm, key: Key, size: int) -> Callable:
         logs = {name: jnp.zeros(size, m.dtype) for name, m in shapes.items()} | {"finite": jnp.zeros(size, bool)}
         return jax.lax.fori_loop(0, count, body, (state, logs))
 
-    return jax.jit(window, donate_argnums=0)
+    def windows(states: RunState, count: Array) -> tuple[RunState, dict[str, Array]]:
+        return each_seed(lambda state, key: window(state, key, count), len(keys))(states, keys)
+
+    return windows
 
 
 class Stop:
@@ -88,105 +109,194 @@ class Stop:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+class Run(NamedTuple):
+    """A run and where it is written."""
+
+    config: ExperimentConfig
+    log: RunLog
+
+
 def train(
-    config: ExperimentConfig,
+    runs: Sequence[Run],
     algorithm: Algorithm,
     eval_env: MetaEnv | Suite,
-    log: RunLog,
     progress: Callable[[dict], None],
-) -> dict[str, Any]:
-    """Runs, or goes on with, the run in `log.directory`.
+    mesh: Mesh | None = None,
+) -> list[dict[str, Any]]:
+    """Runs, or goes on with, runs that differ in their seeds alone, in one compiled program.
 
     Args:
-      config: of the run.
-      algorithm: made of it.
+      runs: S of them; several can only begin, one can also go on.
+      algorithm: made of their configuration.
       eval_env: to draw held-out tasks from.
-      log: the run's directory.
-      progress: called after every window with its last row of metrics.
+      progress: called after every window with its last row of metrics, means over runs.
+      mesh: devices to split the tasks over; one where left out.
 
     Returns:
-      The summary that is also in summary.json.
+      The summaries that are also in summary.json; none on other processes than the first.
 
     Raises:
       Interrupted: SIGINT or SIGTERM came.
       TrainingError: loss, gradients or parameters were not finite once more after the last permitted roll-back.
-      ConfigError: the run directory cannot be written.
+      TooLarge: the runs do not fit into memory together.
+      ConfigError: a run directory cannot be written.
     """
-    state = jax.jit(algorithm.init)(base_key(config.seed))
-    with readable_errors(log.directory):
-        checkpoints = Checkpoints(log.directory / "checkpoints", config.keep_checkpoints)
-        if checkpoints.latest_step is None:
-            checkpoints.save(state, None)
+    config, mesh = runs[0].config, mesh or sharding.make_mesh(1)
+    keys = jnp.stack([base_key(run.config.seed) for run in runs])
+    with contextlib.ExitStack() as stack:
+        for run in runs:
+            stack.enter_context(readable_errors(run.log.directory))
+        stack.enter_context(sharding.use_mesh(mesh))
+        layout = _layout(mesh)
+        init = jax.jit(each_seed(algorithm.init, len(runs)), out_shardings=layout)
+        states = init(keys)
+        stores = [Checkpoints(r.log.directory / "checkpoints", config.keep_checkpoints) for r in runs]
+        if stores[0].latest_step is None:
+            _save(stores, states, [None] * len(runs))
         else:
-            state = checkpoints.restore(state)
-            log.truncate(int(state.step))
-        if int(state.step) > config.iterations:
-            raise ConfigError(
-                f"the run has done {int(state.step)} iterations, more than --iterations {config.iterations}."
-            )
-        log.write_config(config)  # a resumed run may have been given more iterations
-        state = _loop(config, algorithm, state, checkpoints, log, progress)
-        checkpoints.close()
-        return _finish(config, algorithm, eval_env, state, log)
+            states = _restore(stores, states)
+            runs[0].log.truncate(int(states.step[0]))
+        step = int(states.step[0])
+        if step > config.iterations:
+            raise ConfigError(f"the run has done {step} iterations, more than --iterations {config.iterations}.")
+        window = jax.jit(
+            make_window(algorithm, keys, config.window), donate_argnums=0, out_shardings=layout and (layout, None)
+        )
+        window = window.lower(states, 1).compile()
+        _check_memory(window, len(runs))
+        for run in runs:
+            run.log.write_config(run.config)  # a resumed run may have been given more iterations
+        states = _loop(runs, algorithm, window, states, stores, progress)
+        for store in stores:
+            store.close()
+    if not sharding.is_first_process():
+        return []
+    states = jax.device_get(states._replace(rollout=()))  # evaluated on one device
+    return [_finish(*run, algorithm, eval_env, _pick(states, seed)) for seed, run in enumerate(runs)]
 
 
 def _loop(
-    config: ExperimentConfig,
+    runs: Sequence[Run],
     algorithm: Algorithm,
-    state: RunState,
-    checkpoints: Checkpoints,
-    log: RunLog,
+    window: Callable,
+    states: RunState,
+    stores: Sequence[Checkpoints],
     progress: Callable[[dict], None],
 ) -> RunState:
     """Windows until the last iteration; `Interrupted` on a signal."""
-    window = make_window(algorithm, base_key(config.seed), config.window)
-    rows = read_metrics(log.directory)
+    config = runs[0].config
+    rows = read_metrics(runs[0].log.directory)
     seconds = rows[-1]["seconds"] if rows else 0.0
-    step = int(state.step)
-    scores: list[float] = []  # returns after adaptation since the latest checkpoint
+    step = int(states.step[0])
+    scores: list[list[float]] = [[] for _ in runs]  # returns after adaptation since the latest checkpoint
     with Stop() as stop:
-        while step < config.iterations and stop.signal is None:
+        while step < config.iterations and not (signal_number := sharding.largest(stop.signal or 0)):
             start = time.perf_counter()
             count = min(
                 config.window, config.iterations - step, config.checkpoint_every - step % config.checkpoint_every
             )
-            state, logs = window(state, count)
-            logs = jax.tree.map(lambda x, count=count: np.asarray(x)[:count], logs)
-            if not logs.pop("finite").all():
-                state = _roll_back(checkpoints, state)
-                step, scores = int(state.step), []
-                log.truncate(step)
+            states, logs = window(states, count)
+            logs = jax.tree.map(lambda x, count=count: np.asarray(x)[:, :count], logs)
+            finite = logs.pop("finite").all(axis=1)
+            if not finite.all():
+                states = _roll_back(stores, states, finite)
+                step, scores = int(states.step[0]), [[] for _ in runs]
+                for run in runs:
+                    run.log.truncate(step)
                 continue
             elapsed = time.perf_counter() - start
-            rows = _rows(algorithm, logs, step, count, seconds, elapsed)
-            log.log(rows)
+            last = []
+            for seed, run in enumerate(runs):
+                rows = _rows(algorithm, _pick(logs, seed), step, count, seconds, elapsed)
+                run.log.log(rows)
+                scores[seed] += [row["return_after"] for row in rows if row["return_after"] is not None]
+                last.append(rows[-1])
             step, seconds = step + count, seconds + elapsed
-            scores += [row["return_after"] for row in rows if row["return_after"] is not None]
             if step % config.checkpoint_every == 0 or step == config.iterations:
-                checkpoints.save(state, float(np.mean(scores)) if scores else None)
-                scores = []
-            progress(rows[-1])
-        if stop.signal is not None:
-            checkpoints.save(state, None)
-            checkpoints.close()
-            raise Interrupted(stop.signal, step)
-    return state
+                _save(stores, states, [float(np.mean(s)) if s else None for s in scores])
+                scores = [[] for _ in runs]
+            progress(_mean_row(last))
+        if step < config.iterations:
+            _save(stores, states, [None] * len(runs))
+            for store in stores:
+                store.close()
+            raise Interrupted(signal_number, step)
+    return states
 
 
-def _roll_back(checkpoints: Checkpoints, state: RunState) -> RunState:
-    """The last good state with half the outer learning rate; TrainingError after MAX_ROLLBACKS of them."""
-    bad_step, lr_scale = int(state.step), float(state.lr_scale) / 2
-    state = checkpoints.restore(state)
-    if lr_scale < 0.5**MAX_ROLLBACKS:
+def _roll_back(stores: Sequence[Checkpoints], states: RunState, finite: np.ndarray) -> RunState:
+    """The last good states, of runs that were not `finite` `[S]` with half the outer learning rate.
+
+    Runs stay in step: those that were finite repeat what they did. TrainingError after MAX_ROLLBACKS of one run.
+    """
+    bad_step, lr_scale = int(states.step[0]), np.where(finite, states.lr_scale, np.asarray(states.lr_scale) / 2)
+    states = _restore(stores, states)
+    step = int(states.step[0])
+    if (lr_scale < 0.5**MAX_ROLLBACKS).any():
         raise TrainingError(
             f"loss, gradients or parameters were not finite by iteration {bad_step}, after {MAX_ROLLBACKS} roll-backs with "
-            f"smaller learning rates. Lower algorithm.optimizer.lr or algorithm.inner.lr; checkpoint {int(state.step)} is whole."
+            f"smaller learning rates. Lower algorithm.optimizer.lr or algorithm.inner.lr; checkpoint {step} is whole."
         )
     print(
-        f"not finite by iteration {bad_step}: back to checkpoint {int(state.step)} with {lr_scale} of the outer learning rate",
+        f"not finite by iteration {bad_step}: back to checkpoint {step} with {lr_scale[~finite].min()} of the outer learning "
+        "rate",
         file=sys.stderr,
     )
-    return state._replace(lr_scale=jnp.full_like(state.lr_scale, lr_scale))
+    return states._replace(lr_scale=jnp.asarray(lr_scale, states.lr_scale.dtype))
+
+
+def _pick(tree: Any, seed: int) -> Any:
+    return jax.tree.map(lambda x: x[seed], tree)
+
+
+def _save(stores: Sequence[Checkpoints], states: RunState, scores: Sequence[float | None]) -> None:
+    for seed, (store, score) in enumerate(zip(stores, scores, strict=True)):
+        store.save(_pick(states, seed), score)
+
+
+def _restore(stores: Sequence[Checkpoints], like: RunState) -> RunState:
+    restored = [store.restore(_pick(like, seed)) for seed, store in enumerate(stores)]
+    states = jax.tree.map(lambda *x: jnp.stack(x), *restored)
+    return jax.tree.map(lambda x, wanted: jax.device_put(x, wanted.sharding), states, like)
+
+
+def _layout(mesh: Mesh) -> RunState | None:
+    """Where states `[S, ...]` lie: all but standing rollouts on every device. None where there is but one device."""
+    if mesh.size == 1:
+        return None
+    everywhere, split = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec(None, sharding.AXIS))
+    return RunState(*[everywhere] * len(RunState._fields))._replace(rollout=split)
+
+
+def _check_memory(compiled: Any, num_runs: int) -> None:
+    """TooLarge where several runs together need more memory than there is."""
+    analysis, free = compiled.memory_analysis(), _free_bytes()
+    if num_runs == 1 or analysis is None or free is None:
+        return
+    needed = analysis.temp_size_in_bytes + analysis.output_size_in_bytes  # arguments are donated to the output
+    if needed > free:
+        raise TooLarge(
+            f"{num_runs} seeds in one program need {needed / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free"
+        )
+
+
+def _free_bytes() -> int | None:
+    """Memory of the device that nothing uses, None where nobody says."""
+    if stats := jax.local_devices()[0].memory_stats():
+        return stats["bytes_limit"] - stats["bytes_in_use"]
+    try:
+        with open("/proc/meminfo") as file:
+            return next(1024 * int(line.split()[1]) for line in file if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):
+        return None
+
+
+def _mean_row(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Means over runs, of what all of them have."""
+    return {
+        name: None if any(row[name] is None for row in rows) else type(rows[0][name])(np.mean([r[name] for r in rows]))
+        for name in rows[0]
+    }
 
 
 def _rows(algorithm: Algorithm, logs, step: int, count: int, seconds: float, elapsed: float) -> list[dict[str, Any]]:
@@ -252,7 +362,7 @@ def _estimates(values: np.ndarray) -> dict[str, list]:
 
 
 def _finish(
-    config: ExperimentConfig, algorithm: Algorithm, eval_env: MetaEnv | Suite, state: RunState, log: RunLog
+    config: ExperimentConfig, log: RunLog, algorithm: Algorithm, eval_env: MetaEnv | Suite, state: RunState
 ) -> dict[str, Any]:
     """Evaluates, draws, and sums the run up."""
     curve = evaluate(config, algorithm, eval_env, state, log.directory, f"iteration-{int(state.step)}")

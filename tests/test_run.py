@@ -56,7 +56,7 @@ def train(make_point):
         env = make_point()
         with RunLog.resume(directory) if resume else RunLog.create(directory, config) as log:
             algorithm = algorithms.make_algorithm(config.algorithm, env, config.policy, config.iterations)
-            return training.train(config, algorithm, env, log, progress)
+            return training.train([training.Run(config, log)], algorithm, env, progress)[0]
 
     return go
 
@@ -378,7 +378,7 @@ def test_full_disk(tmp_path, configure, make_point, script):
     with pytest.raises(ConfigError, match="No space left on device"), RunLog.create(directory, config) as log:
         log._metrics.close()
         log._metrics = open("/dev/full", "w")  # noqa: SIM115 -- the log closes it
-        training.train(config, scripted(), make_point(), log, lambda row: None)
+        training.train([training.Run(config, log)], scripted(), make_point(), lambda row: None)
     assert int(saved(directory, config, make_point).step) == 0
 
 
@@ -398,14 +398,16 @@ def test_write_atomically_keeps_the_old_file(tmp_path, monkeypatch):
 def test_window_counts(make_point):
     """One program for windows of any length, and its iterations are those of single steps."""
     algorithm = scripted(score=lambda step: step)
-    window = training.make_window(algorithm, base_key(0), 4)
-    state = jax.jit(algorithm.init)(base_key(0))
-    state, logs = window(state, 3)
-    assert int(state.step) == 3 and np.asarray(logs["finite"]).tolist() == [True, True, True, False]
-    np.testing.assert_array_equal(logs["return_after"][:3], [0.0, 1.0, 2.0])
-    expected = [jax.random.uniform(jax.random.fold_in(base_key(0), i)) for i in range(3)]
-    np.testing.assert_array_equal(logs["loss"][:3], expected)
-    window(state, 4)
+    keys = jnp.stack([base_key(0), base_key(1)])
+    window = jax.jit(training.make_window(algorithm, keys, 4))
+    states = jax.jit(training.each_seed(algorithm.init, 2))(keys)
+    states, logs = window(states, 3)
+    assert states.step.tolist() == [3, 3] and np.asarray(logs["finite"]).tolist() == [[True, True, True, False]] * 2
+    for seed in range(2):
+        np.testing.assert_array_equal(logs["return_after"][seed, :3], [0.0, 1.0, 2.0])
+        expected = [jax.random.uniform(jax.random.fold_in(base_key(seed), i)) for i in range(3)]
+        np.testing.assert_array_equal(logs["loss"][seed, :3], expected)
+    window(states, 4)
     assert window._cache_size() == 1
 
 
@@ -413,10 +415,11 @@ def test_window_counts(make_point):
 def test_training_compiles_one_window(configure, make_point, algorithm):
     config = configure(algorithm)
     made = algorithms.make_algorithm(config.algorithm, make_point(), config.policy, config.iterations)
-    window = training.make_window(made, base_key(0), 1)
-    state = jax.jit(made.init)(base_key(0))
+    keys = base_key(0)[None]
+    window = jax.jit(training.make_window(made, keys, 1))
+    states = jax.jit(training.each_seed(made.init, 1))(keys)
     for _ in range(3):
-        state, _ = window(state, 1)
+        states, _ = window(states, 1)
     assert window._cache_size() == 1
 
 

@@ -18,17 +18,16 @@ def run(argv: list[str]) -> int:
     seed = config.seed if options.seed is None else options.seed
     trained, env = make_env(config, "train"), _make_tasks(config, options)
     shape = (options.tasks, options.episodes)
+    steps = config.evaluation.steps if options.steps is None else options.steps
     with runlog.readable_errors(options.run):
         algorithm, state = restore(options.run, config, trained, options.checkpoint)
         policy = make_policy(config.policy, trained.spec)
         compare = jax.jit(
-            lambda state, key: test_time.compare(
-                options.online, algorithm, policy, env, state, key, shape, config.evaluation.steps
-            )
+            lambda state, key: test_time.compare(options.online, algorithm, policy, env, state, key, shape, steps)
         )
         report = test_time.report(compare(state, training.evaluation_key(seed)))
         report |= {"env": env.spec.name, "iteration": int(state.step), "seed": seed}
-        report |= {"tasks": options.tasks, "episodes": options.episodes, "horizon": env.spec.horizon}
+        report |= {"tasks": options.tasks, "episodes": options.episodes, "steps": steps, "horizon": env.spec.horizon}
         report["online"] = dataclasses.asdict(options.online)
         name = f"online-{env.spec.name.replace('/', '-')}-iteration-{int(state.step)}-tasks-{options.tasks}-seed-{seed}"
         written = options.run / "eval" / f"{name}.json", options.run / "plots" / f"{name}.png"

@@ -1,0 +1,95 @@
+"""Many devices: tasks are split over the axis `task` of a mesh, parameters are on every device.
+
+The compiler splits what is written for one device, and sums gradients and statistics over devices. Only environments are
+split by hand (`over_tasks`), because a simulator on the host would otherwise get the whole batch in one call. Without a mesh
+(`use_mesh`) everything here leaves its argument as it is. Random numbers do not depend on how arrays are split.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import AxisType, Mesh, PartitionSpec
+
+from .errors import ConfigError
+from .types import MetaEnv, Suite
+
+AXIS = "task"
+TIMEOUT = 60  # seconds to wait for other processes
+
+
+def use_parts_of_cpu(devices: int) -> None:
+    """Makes the CPU look like that many devices. Before anything is computed."""
+    if devices > 1:
+        jax.config.update("jax_num_cpu_devices", devices)
+
+
+def connect(coordinator: str | None, processes: int | None, process_id: int | None) -> None:
+    """Joins the processes of a run; what is None is asked of Slurm, Open MPI or Kubernetes. Before anything is computed.
+
+    Raises:
+      ConfigError: nobody knows, or the others did not come.
+    """
+    try:
+        jax.distributed.initialize(
+            coordinator, processes, process_id, initialization_timeout=TIMEOUT, heartbeat_timeout_seconds=TIMEOUT
+        )
+    except (RuntimeError, ValueError) as error:
+        raise ConfigError(f"the processes did not find each other: {str(error).splitlines()[0]}") from error
+
+
+def make_mesh(devices: int) -> Mesh:
+    """A mesh of `devices` devices of every process; ConfigError where a process has fewer."""
+    local = jax.local_device_count()
+    if not 1 <= devices <= local:
+        raise ConfigError(f"--devices {devices}: this process has {local}; choose 1 to {local}.")
+    chosen = [d for p in range(jax.process_count()) for d in jax.devices() if d.process_index == p]
+    chosen = [d for d in chosen if d in jax.local_devices(d.process_index)[:devices]]
+    return Mesh(np.array(chosen), (AXIS,), axis_types=(AxisType.Auto,))
+
+
+@contextlib.contextmanager
+def use_mesh(mesh: Mesh) -> Iterator[None]:
+    """Programs compiled within are split over the mesh; over one device they are what they are without it."""
+    with jax.set_mesh(mesh) if mesh.size > 1 else contextlib.nullcontext():
+        yield
+
+
+def check_divides(num_tasks: int, mesh: Mesh, env: MetaEnv | Suite, name: str) -> None:
+    """ConfigError with the nearest numbers that fit, unless the tasks can be split evenly over environments and devices."""
+    parts = mesh.size * (len(env.envs) if isinstance(env, Suite) else 1)
+    if num_tasks % parts:
+        below, above = num_tasks // parts * parts, (num_tasks // parts + 1) * parts
+        choice = f"{below} or {above}" if below else f"{above}"
+        what = f"{mesh.size} devices" + f" x {parts // mesh.size} environments" * (parts > mesh.size)
+        raise ConfigError(f"{name} {num_tasks} cannot be split evenly over {what}: take {choice}.")
+
+
+def over_tasks(fn: Callable) -> Callable:
+    """`fn` of trees of arrays `[N, ...]` and to such, so that each device computes it for its own tasks."""
+    if jax.sharding.get_abstract_mesh().empty:
+        return fn
+    split = PartitionSpec(AXIS)
+    return jax.shard_map(fn, in_specs=split, out_specs=split, check_vma=False)
+
+
+def split_tasks(tree: Any) -> Any:
+    """Arrays `[N, ...]`, each device holding its own tasks."""
+    if jax.sharding.get_abstract_mesh().empty:
+        return tree
+    return jax.lax.with_sharding_constraint(tree, PartitionSpec(AXIS))
+
+
+def is_first_process() -> bool:
+    """Whether this process writes and shows what all of them compute."""
+    return jax.process_index() == 0
+
+
+def largest(value: int) -> int:
+    """The largest of the processes' values."""
+    if jax.process_count() == 1:
+        return value
+    return int(multihost_utils.process_allgather(np.array(value)).max())
