@@ -114,6 +114,19 @@ def print_summary(summary: dict[str, Any], directory: Path) -> None:
     )
 
 
+def print_sweep(rows: list[dict[str, Any]]) -> None:
+    """A line for each setting of a sweep."""
+    table = Table(title="held-out tasks after adaptation, over seeds and tasks")
+    kinds = [what for what in ("return", "success") if rows and all(what in row for row in rows)]
+    columns = [name for what in kinds for name in (f"{what}, mean", "IQM", "95 % interval of the IQM")]
+    for name in ("settings", "seeds", *columns):
+        table.add_column(name, justify="left" if name == "settings" else "right")
+    for row in rows:
+        cells = [cell for what in kinds for cell in _estimate(row[what])]
+        table.add_row(row["settings"], f"{row['seeds']} of {row['of']}", *cells)
+    Console().print(table)
+
+
 def print_online(report: dict[str, Any]) -> None:
     table = Table(title=f"return on {report['tasks']} tasks of {report['env']}")
     for name in ("", "mean", "95 % interval of the mean"):

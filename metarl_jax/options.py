@@ -39,6 +39,34 @@ class TrainOptions:
 
 
 @dataclasses.dataclass(frozen=True)
+class SweepOptions:
+    """Run a grid over the configuration: metarl sweep PRESET --out DIR --grid FIELD=A,B ... [-- options of metarl train].
+
+    A process for each run, in DIR/SETTINGS/seed-N. The same command again goes on where it ended. At the end DIR/table.json
+    and DIR/table.png.
+    """
+
+    preset: tyro.conf.Positional[str]
+    """Preset to begin with."""
+    out: Path
+    """Directory of the sweep."""
+    grid: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """An axis, for example algorithm.inner.lr=0.05,0.1; once for each."""
+    seeds: Annotated[tuple[int, ...], tyro.conf.arg(metavar="0..7|0 1 2")] = (0,)
+    """Seeds of every setting."""
+    jobs: int = 1
+    """Processes at once on this machine."""
+    slurm: tuple[str, ...] = ()
+    """Submit to Slurm instead, with these parameters of submitit, for example timeout_min=60 slurm_partition=gpu."""
+
+    @property
+    def slurm_parameters(self) -> dict[str, int | str]:
+        """Numbers as such."""
+        pairs = (word.partition("=") for word in self.slurm)
+        return {name: int(value) if value.isdigit() else value for name, _, value in pairs}
+
+
+@dataclasses.dataclass(frozen=True)
 class EvaluateOptions:
     """How a run adapts to tasks it has not seen: tables, JSON in RUN/eval, figures in RUN/plots.
 
@@ -215,6 +243,29 @@ def parse_train(argv: list[str]) -> TrainOptions:
     return _checked(options)
 
 
+def parse_sweep(argv: list[str]) -> tuple[SweepOptions, list[str]]:
+    """The options of `metarl sweep`, and preset and options that all its runs share; ConfigError or exit 2 on bad ones."""
+    argv, common = (argv[: argv.index("--")], argv[argv.index("--") + 1 :]) if "--" in argv else (list(argv), [])
+    _spread(argv, "--seeds")
+    options = parse(SweepOptions, argv)
+    lookup(options.preset, presets.PRESETS, "preset")
+    _check_ranges(options, {"jobs": (1, 1025)})
+    _check_seeds(options.seeds)
+    if not options.seeds:
+        raise ConfigError("--seeds needs at least one.")
+    taken = {"--seed", "--seeds", "--run-dir", "--resume", "--preset"} & {word.partition("=")[0] for word in common}
+    if taken:
+        raise ConfigError(f"{', '.join(sorted(taken))} after -- is the sweep's own matter.")
+    if any("=" not in word for word in options.slurm):
+        raise ConfigError(f"--slurm {' '.join(options.slurm)}: write name=value ...")
+    return options, [options.preset, *common]
+
+
+def _check_seeds(seeds: tuple[int, ...]) -> None:
+    if len(set(seeds)) < len(seeds) or not all(0 <= seed < 2**32 for seed in seeds):
+        raise ConfigError(f"--seeds must be distinct and lie in [0, 2**32): {' '.join(map(str, seeds))}.")
+
+
 def _checked(options: TrainOptions) -> TrainOptions:
     """ConfigError where options do not go together."""
     given = [x is not None for x in (options.coordinator, options.processes, options.process_id)]
@@ -226,8 +277,7 @@ def _checked(options: TrainOptions) -> TrainOptions:
         raise ConfigError("several processes need the same --run-dir.")
     if options.seeds and options.resume is not None:
         raise ConfigError("--seeds begins runs: resume each of them by itself.")
-    if len(set(options.seeds)) < len(options.seeds) or not all(0 <= seed < 2**32 for seed in options.seeds):
-        raise ConfigError(f"--seeds must be distinct and lie in [0, 2**32): {options.seeds}.")
+    _check_seeds(options.seeds)
     return options
 
 

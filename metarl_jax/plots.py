@@ -95,6 +95,28 @@ def online_curve(report: dict[str, Any], path: Path, title: str) -> None:
     _finish(figure, {"return": axes}, path)
 
 
+def settings(rows: list[dict[str, Any]], path: Path, title: str) -> None:
+    """Interquartile mean after adaptation for each setting of a sweep, with 95 % intervals over seeds and tasks.
+
+    Args:
+      rows: what `sweep.table` returns.
+      path: of the PNG.
+      title: over the figure.
+    """
+    figure, panels = _panels(all("success" in row for row in rows))
+    places = np.arange(len(rows))
+    for what, axes in panels.items():
+        middle = np.array([row[what]["iqm"] for row in rows])
+        low, high = np.array([row[what]["interval"] for row in rows]).T
+        axes.errorbar(
+            places, middle, [middle - low, high - middle], fmt="o", color=_AFTER, capsize=3, label="IQM, 95 % interval"
+        )
+        axes.set_xticks(places, [row["settings"] for row in rows], rotation=30, ha="right", fontsize="small")
+        axes.set(ylabel=f"{what} after adaptation", xlim=(-0.5, len(rows) - 0.5))
+    figure.suptitle(title, fontsize="medium")
+    _finish(figure, panels, path)
+
+
 def paths(positions: np.ndarray, goals: np.ndarray, returns: np.ndarray, path: Path) -> None:
     """Where a point goes: a column per task, a row per episode.
 

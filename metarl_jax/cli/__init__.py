@@ -10,6 +10,7 @@ from ..errors import ConfigError, lookup
 
 COMMANDS = {
     "train": "train a preset, or resume a run",
+    "sweep": "a grid of runs, one table and one figure",
     "evaluate": "adaptation curve of a run on held-out tasks",
     "adapt": "let a run go on learning new tasks, episode by episode",
     "video": "film an episode of a run or of an environment (.mp4, .gif)",

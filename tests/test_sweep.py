@@ -1,0 +1,136 @@
+"""`metarl sweep`: the grid, what is run again, and the table."""
+
+import json
+import sys
+
+import matplotlib.image
+import numpy as np
+import pytest
+
+from metarl_jax import cli, evaluation, sweep
+from metarl_jax.errors import ConfigError
+
+TINY = ["--env", "point", "--iterations", "1", "--horizon", "5", "--algorithm.num-tasks", "2"]
+TINY += ["--algorithm.envs-per-task", "2", "--evaluation.tasks", "4", "--evaluation.episodes", "2"]
+
+
+def test_the_grid_is_a_product(tmp_path):
+    grid = ["algorithm.inner.lr=0.1,0.2", "algorithm.optimizer.lr=1", "policy.normalize_obs=True"]
+    cells = sweep.expand(tmp_path, ["nav-maml", "--horizon", "5"], grid, [3, 4])
+    assert [cell.seed for cell in cells] == [3, 4, 3, 4]
+    assert cells[0].settings == {
+        "algorithm.inner.lr": "0.1",
+        "algorithm.optimizer.lr": "1",
+        "policy.normalize_obs": "True",
+    }
+    name = "algorithm.inner.lr=0.1,algorithm.optimizer.lr=1,normalize_obs=True"  # two fields are called lr
+    assert cells[1].directory == tmp_path / name / "seed-4"
+    words = ["--algorithm.inner.lr", "0.2", "--algorithm.optimizer.lr", "1", "--policy.normalize-obs", "True"]
+    assert cells[2].argv == ("nav-maml", "--horizon", "5", *words, "--seed", "3")
+    assert sweep.expand(tmp_path, ["nav-maml"], [], [0])[0].directory == tmp_path / "default" / "seed-0"
+
+
+@pytest.mark.parametrize("axis", ["lr", "=1", "lr=", "lr=1,,2", "a=1 a=2"])
+def test_bad_axes(tmp_path, axis):
+    with pytest.raises(ConfigError, match="write field=value"):
+        sweep.expand(tmp_path, ["nav-maml"], axis.split(), [0])
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    """Two settings, two seeds, by the command; one of them had been killed before its first checkpoint."""
+    out = tmp_path_factory.mktemp("sweep") / "lr"
+    begun = out / "lr=0.1" / "seed-1"
+    begun.mkdir(parents=True)
+    (begun / "config.json").write_text("{}")
+    argv = ["sweep", "nav-maml", "--out", str(out), "--grid", "algorithm.inner.lr=0.1,0.2", "--seeds", "0..1"]
+    argv += ["--jobs", "2", "--", *TINY]
+    assert cli.main(argv) == 0
+    return out, argv
+
+
+def test_all_runs_are_there_and_in_the_table(swept):
+    out, _ = swept
+    rows = json.loads((out / "table.json").read_text())
+    assert [(row["settings"], row["seeds"], row["of"]) for row in rows] == [("lr=0.1", 2, 2), ("lr=0.2", 2, 2)]
+    for row in rows:
+        curves = [json.loads(p.read_text()) for p in sorted((out / row["settings"]).glob("seed-*/eval/*.json"))]
+        values = np.array([curve["returns"][-1] for curve in curves])
+        assert values.shape == (2, 4)
+        wanted = evaluation.estimate(values)
+        assert row["return"]["mean"] == pytest.approx(values.mean())
+        assert row["return"]["iqm"] == pytest.approx(np.sort(values.ravel())[2:6].mean())
+        assert row["return"]["interval"] == list(wanted.interval)
+        config = json.loads((out / row["settings"] / "seed-1" / "config.json").read_text())
+        assert config["algorithm"]["inner"]["lr"] == float(row["algorithm.inner.lr"]) and config["seed"] == 1
+    assert matplotlib.image.imread(out / "table.png").std() > 0.0
+
+
+def test_the_same_command_goes_on(swept, capfd):
+    """Finished runs stay; one without a summary is resumed from its checkpoint."""
+    out, argv = swept
+    kept = (out / "lr=0.1" / "seed-0" / "summary.json").stat().st_mtime_ns
+    (out / "lr=0.2" / "seed-1" / "summary.json").unlink()
+    (cell,) = sweep.unfinished(sweep.expand(out, ["nav-maml"], ["algorithm.inner.lr=0.1,0.2"], [0, 1]))
+    assert sweep.command(cell)[-2:] == ["--resume", str(cell.directory)]
+    capfd.readouterr()
+    assert cli.main(argv) == 0
+    assert "4 runs, 3 of them finished" in capfd.readouterr().out
+    assert (out / "lr=0.2" / "seed-1" / "summary.json").exists()
+    assert (out / "lr=0.1" / "seed-0" / "summary.json").stat().st_mtime_ns == kept
+
+
+def test_another_sweep_in_the_same_place(swept, capfd):
+    out, argv = swept
+    assert cli.main([word.replace("0.1,0.2", "0.1,0.3") for word in argv]) == 2
+    assert "holds another sweep" in capfd.readouterr().err
+    assert not (out / "lr=0.3").exists()
+
+
+def test_a_failed_run_is_named(tmp_path, monkeypatch, capfd):
+    """The others are run all the same."""
+    real = sweep.command
+
+    def command(cell):
+        return [sys.executable, "-c", "exit(3)"] if cell.settings["seed-of-trouble"] == "1" else real(cell)
+
+    cells = sweep.expand(tmp_path, ["nav-maml", *TINY], ["seed-of-trouble=1,2"], [0])
+    cells[1] = cells[1]._replace(argv=("nav-maml", *TINY))
+    monkeypatch.setattr(sweep, "command", command)
+    lines = []
+    sweep.run_here(cells, 1, lines.append)
+    assert "failed with 3" in lines[0] and "done; 0 to go" in lines[1]
+    assert [row["settings"] for row in sweep.table(cells)] == ["seed-of-trouble=2"]
+
+
+def test_jobs_of_submitit(tmp_path):
+    """On its cluster of one machine, whose interface is that of Slurm."""
+    cells = sweep.expand(tmp_path, ["nav-maml", *TINY], [], [0])
+    sweep.run_on_slurm(cells, tmp_path, {"timeout_min": 5}, cluster="local")
+    assert sweep.unfinished(cells) == []
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["nav-mamm"], "nav-maml"),
+        (["nav-maml", "--grid", "algorithm.inner.lr"], "write field=value"),
+        (["nav-maml", "--seeds", "0", "0"], "distinct"),
+        (["nav-maml", "--seeds", "3..1"], "0..7"),
+        (["nav-maml", "--jobs", "0"], "--jobs"),
+        (["nav-maml", "--slurm", "timeout"], "name=value"),
+        (["nav-maml", "--", "--seed", "3"], "sweep's own"),
+        (["nav-maml", "--grid", "algorithm.inner.lr=0.1,-1"], "inner.lr"),
+        (["nav-maml", "--grid", "algorithm.inner.rate=1"], "rate"),
+    ],
+)
+def test_bad_input(tmp_path, monkeypatch, capfd, argv, words):
+    """Before anything runs, and nothing is written."""
+    monkeypatch.chdir(tmp_path)
+    try:
+        code = cli.main(["sweep", *argv[:1], "--out", "out", *argv[1:]])
+    except SystemExit as stop:
+        code = stop.code
+    captured = capfd.readouterr()
+    assert code == 2 and words in captured.out + captured.err
+    assert list(tmp_path.iterdir()) == []
