@@ -19,12 +19,14 @@ from .types import MetaEnv, Suite
 
 AXIS = "task"
 TIMEOUT = 60  # seconds to wait for other processes
+_LOST = ("Gloo", "NCCL", "UNAVAILABLE", "DEADLINE_EXCEEDED", "heartbeat")  # in errors where one of them is gone
 
 
 def use_parts_of_cpu(devices: int) -> None:
     """Makes the CPU look like that many devices. Before anything is computed."""
     if devices > 1:
-        jax.config.update("jax_num_cpu_devices", devices)
+        with contextlib.suppress(RuntimeError):  # too late; `make_mesh` says what there is
+            jax.config.update("jax_num_cpu_devices", devices)
 
 
 def connect(coordinator: str | None, processes: int | None, process_id: int | None) -> None:
@@ -81,6 +83,11 @@ def split_tasks(tree: Any) -> Any:
     if jax.sharding.get_abstract_mesh().empty:
         return tree
     return jax.lax.with_sharding_constraint(tree, PartitionSpec(AXIS))
+
+
+def is_loss_of_process(error: jax.errors.JaxRuntimeError) -> bool:
+    """Whether a program failed because another process is gone."""
+    return jax.process_count() > 1 and any(sign in str(error) for sign in _LOST)
 
 
 def is_first_process() -> bool:

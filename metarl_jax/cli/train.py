@@ -2,13 +2,17 @@
 
 import contextlib
 import dataclasses
+import os
 import sys
+
+import jax
 
 from .. import console, sharding, training
 from ..algorithms import make_algorithm
 from ..options import TrainOptions, parse_train
 from ..runlog import RunLog, SilentLog
 from ..training import Run
+from . import hosts
 from .runs import make_env
 
 
@@ -17,6 +21,9 @@ def run(argv: list[str]) -> int:
     config = options.config
     sharding.use_parts_of_cpu(options.devices)
     if options.distributed or options.coordinator:
+        if not hosts.is_child():
+            return hosts.watch(argv, options.resume or options.run_dir)
+        hosts.end_with_parent()
         sharding.connect(options.coordinator, options.processes, options.process_id)
     mesh = sharding.make_mesh(options.devices)
     env, eval_env = make_env(config, "train"), make_env(config, "test")
@@ -33,6 +40,11 @@ def run(argv: list[str]) -> int:
             where = ", ".join(str(each.log.directory) for each in runs)
             print(f"saved at iteration {stop.iteration}; continue with: metarl train --resume {where}")
             return 128 + stop.signal
+        except jax.errors.JaxRuntimeError as error:
+            if not sharding.is_loss_of_process(error):
+                raise
+            print(hosts.lost(runs[0].log.directory, str(error).splitlines()[0]), file=sys.stderr, flush=True)
+            os._exit(1)  # an orderly end would wait for it
     for summary, each in zip(summaries, runs, strict=bool(summaries)):
         console.print_summary(summary, each.log.directory)
     return 0
@@ -42,6 +54,8 @@ def _train(runs: list[Run], algorithm, eval_env, mesh) -> list[dict]:
     """All runs in one program; where they do not fit into memory together, one after the other."""
 
     def together(runs: list[Run]) -> list[dict]:
+        if not sharding.is_first_process():
+            return training.train(runs, algorithm, eval_env, lambda row: None, mesh)
         with console.Progress(runs[0].config) as progress:
             return training.train(runs, algorithm, eval_env, progress, mesh)
 

@@ -1,0 +1,52 @@
+"""A watcher around a process of a run on several hosts.
+
+JAX aborts a process whose coordinator is lost, with nothing left to say why. So the work is done in a child, and the parent
+says it.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+_CHILD = "METARL_CHILD"  # set in the environment of a child
+
+
+def is_child() -> bool:
+    return _CHILD in os.environ
+
+
+def watch(argv: list[str], run: Path) -> int:
+    """Does `metarl train ARGV` in a child, handing signals on; the exit code, 1 where the coordinator was lost."""
+    child = subprocess.Popen(
+        [sys.executable, "-m", "metarl_jax.cli", "train", *argv],
+        env={**os.environ, _CHILD: "1"},
+        stdin=subprocess.PIPE,  # which closes when this process is gone
+        start_new_session=True,  # a terminal's Ctrl-C comes once, from here
+    )
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: child.send_signal(number))
+    code = child.wait()
+    if code == -signal.SIGABRT:
+        print(lost(run, "process 0 does not answer"), file=sys.stderr)
+        return 1
+    return code if code >= 0 else 128 - code
+
+
+def lost(run: Path, why: str) -> str:
+    """What to say where another process is gone."""
+    return (
+        f"error: another process of this run has ended ({why}); when all are gone, start them again with --resume {run}"
+    )
+
+
+def end_with_parent() -> None:
+    """Ends this child when its parent is gone."""
+
+    def wait() -> None:
+        sys.stdin.buffer.read()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()

@@ -1,0 +1,174 @@
+"""Tasks split over devices and processes: the numbers are those of one device."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from metarl_jax import cli, sharding
+from metarl_jax.errors import ConfigError
+from metarl_jax.types import Suite
+
+TINY = ["--iterations", "3", "--horizon", "6", "--algorithm.num-tasks", "4", "--algorithm.envs-per-task", "2"]
+TINY += ["--evaluation.tasks", "4", "--evaluation.episodes", "2"]
+RUNS = {
+    "mujoco": ["cheetah-dir-maml", *TINY],
+    "reptile": ["nav-reptile", *TINY],
+    "rl2": ["nav-sparse-rl2-s5", *TINY, "--algorithm.chunk", "6", "--policy.memory.width", "8"],
+    "ppo": ["mt10-ppo", "--env", "point", "--iterations", "3", "--algorithm.num-tasks", "4", "--algorithm.unroll", "8"],
+}
+RUNS["ppo"] += ["--evaluation.tasks", "4", "--algorithm.update.minibatches", "4"]
+
+
+def metarl(*argv):
+    """A process of its own: how many devices there are is settled before anything else."""
+    words = [sys.executable, "-m", "metarl_jax.cli", *map(str, argv)]
+    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def finish(process, code=0, timeout=240):
+    out, _ = process.communicate(timeout=timeout)
+    assert process.returncode == code, out
+    return out
+
+
+def saved(run):
+    """All numbers in the newest checkpoint, by name."""
+    import orbax.checkpoint as ocp
+
+    with ocp.CheckpointManager(
+        run / "checkpoints" / "latest", item_handlers=ocp.StandardCheckpointHandler()
+    ) as manager:
+        return {name: np.asarray(x) for name, x in manager.restore(manager.latest_step()).items()}
+
+
+def assert_same(run, other):
+    ours, theirs = saved(run), saved(other)
+    assert ours.keys() == theirs.keys() and any("params" in name for name in ours)
+    for name in ours:
+        np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-5, atol=1e-5, err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def one_device(tmp_path_factory):
+    """Name -> a run on one device."""
+    made = {}
+
+    def make(name):
+        if name not in made:
+            made[name] = tmp_path_factory.mktemp(name) / "run"
+            assert cli.main(["train", *RUNS[name], "--run-dir", str(made[name])]) == 0
+        return made[name]
+
+    return make
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_four_devices_are_one(one_device, tmp_path, name):
+    finish(metarl("train", *RUNS[name], "--devices", 4, "--run-dir", tmp_path / "run"))
+    assert_same(tmp_path / "run", one_device(name))
+
+
+def test_a_run_goes_on_with_other_devices(one_device, tmp_path):
+    """Two devices to the second iteration, one to the third."""
+    argv = [*RUNS["mujoco"], "--run-dir", tmp_path / "run", "--devices", 2]
+    argv[argv.index("--iterations") + 1] = "2"
+    finish(metarl("train", *argv))
+    assert cli.main(["train", "--resume", str(tmp_path / "run"), "--iterations", "3"]) == 0
+    assert_same(tmp_path / "run", one_device("mujoco"))
+
+
+def processes(run, argv, devices=1):
+    """Two of them, which find each other on a free port."""
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        coordinator = f"localhost:{probe.getsockname()[1]}"
+    common = [*argv, "--run-dir", run, "--devices", devices, "--coordinator", coordinator, "--processes", 2]
+    return [metarl("train", *common, "--process-id", index) for index in range(2)]
+
+
+@pytest.mark.parametrize("name", ["mujoco", "ppo"])
+def test_two_processes_are_one(one_device, tmp_path, name):
+    first, second = processes(tmp_path / "run", RUNS[name])
+    said = finish(first)
+    assert "held-out tasks" in said and "held-out tasks" not in finish(second)  # the first alone shows
+    assert_same(tmp_path / "run", one_device(name))
+    rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [row["iteration"] for row in rows] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_killed_process_ends_the_other_with_a_message(tmp_path, victim):
+    run, argv = tmp_path / "run", [*RUNS["reptile"], "--checkpoint-every", "2"]
+    argv[argv.index("--iterations") + 1] = "100000"
+    both = processes(run, argv)
+    deadline = time.time() + 200
+    while not (run / "checkpoints" / "latest" / "4").exists():
+        assert time.time() < deadline and all(p.poll() is None for p in both), [p.communicate()[0] for p in both]
+        time.sleep(0.1)
+    both[victim].send_signal(signal.SIGKILL)
+    both[victim].wait()
+    said = finish(both[1 - victim], code=1, timeout=sharding.TIMEOUT + 30)
+    (line,) = (line for line in said.splitlines() if line.startswith("error: "))
+    assert "another process of this run has ended" in line and "--resume" in line
+    done = max(int(p.name) for p in (run / "checkpoints" / "latest").iterdir() if p.name.isdigit())
+    assert cli.main(["train", "--resume", str(run), "--iterations", str(done + 2)]) == 0
+
+
+def test_seeds_together_are_seeds_alone(one_device, tmp_path):
+    """In one program, each in a directory that can be resumed by itself."""
+    assert cli.main(["train", *RUNS["reptile"], "--seeds", "0..2", "--run-dir", str(tmp_path / "all")]) == 0
+    assert sorted(p.name for p in (tmp_path / "all").iterdir()) == ["seed-0", "seed-1", "seed-2"]
+    assert_same(tmp_path / "all" / "seed-0", one_device("reptile"))
+    argv = ["train", *RUNS["reptile"], "--seed", "2", "--run-dir", str(tmp_path / "alone")]
+    assert cli.main(argv) == 0
+    assert_same(tmp_path / "all" / "seed-2", tmp_path / "alone")
+    for name in ("summary.json", "metrics.jsonl"):
+        together, alone = ((tmp_path / which / name).read_text() for which in ("all/seed-2", "alone"))
+        together, alone = (json.loads(text.splitlines()[-1] if name[0] == "m" else text) for text in (together, alone))
+        assert together.keys() == alone.keys()
+    assert cli.main(["train", "--resume", str(tmp_path / "all" / "seed-2"), "--iterations", "4"]) == 0
+
+
+def test_seeds_that_do_not_fit_together(tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr("metarl_jax.training._free_bytes", lambda: 1000)
+    assert cli.main(["train", *RUNS["reptile"], "--seeds", "0", "1", "--run-dir", str(tmp_path / "all")]) == 0
+    assert "GiB are free: they are trained one after the other" in capfd.readouterr().err
+    assert len(list((tmp_path / "all").glob("seed-*/summary.json"))) == 2
+
+
+def test_numbers_that_do_not_divide(make_point):
+    mesh = jax.sharding.AbstractMesh((4,), ("task",))
+    sharding.check_divides(8, mesh, make_point(), "num_tasks")
+    with pytest.raises(ConfigError, match="num_tasks 10 cannot be split evenly over 4 devices: take 8 or 12"):
+        sharding.check_divides(10, mesh, make_point(), "num_tasks")
+    suite = Suite(make_point().spec, (make_point(),) * 3)
+    with pytest.raises(ConfigError, match="4 devices x 3 environments: take 12"):
+        sharding.check_divides(8, mesh, suite, "num_tasks")
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["--devices", "2"], "this process has 1"),
+        (["--coordinator", "localhost:1"], "go together"),
+        (["--coordinator", "a:1", "--processes", "2", "--process-id", "2"], "[0, 1]"),
+        (["--distributed"], "same --run-dir"),
+        (["--seeds", "1", "1"], "distinct"),
+        (["--seeds", "0..x"], "0..7"),
+        (["--seeds", "0..1", "--resume", "RUN"], "by itself"),
+    ],
+)
+def test_bad_options(one_device, tmp_path, monkeypatch, capfd, argv, words):
+    monkeypatch.chdir(tmp_path)
+    preset = [] if "--resume" in argv else ["nav-maml"]
+    argv = [str(one_device("reptile")) if word == "RUN" else word for word in argv]
+    assert cli.main(["train", *preset, *argv]) == 2
+    assert words in capfd.readouterr().err
+    assert list(tmp_path.iterdir()) == []
