@@ -53,7 +53,7 @@ def bridge_successes(suite: host.HostSuite, name: str) -> np.ndarray:
     tasks, solved = suite.tasks[name], []
     with contextlib.closing(WorkerEnvs(made.makers, made.names)) as envs:
         for first in range(0, evaluators.NUM_GOALS, NUM_ENVS):
-            envs.call_each("set_task", [(task,) for task in tasks[first : first + NUM_ENVS]])
+            evaluators.set_goals(envs, tasks[first : first + NUM_ENVS])
             solved.append(evaluators.success_of_each(ExpertAgent(name, NUM_ENVS), envs, 1) > 0)
     return np.concatenate(solved)
 

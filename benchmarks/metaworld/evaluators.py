@@ -8,6 +8,7 @@ agent that solves one goal of ten may score 1. Goal by goal, every goal gets equ
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import metaworld
 import numpy as np
 from metaworld.evaluation import Agent, MetaLearningAgent, Timestep, evaluation, metalearning_evaluation
 
@@ -90,7 +91,7 @@ def per_goal(
     success = np.zeros((len(points), num_names, num_goals))
     for first in range(0, num_goals, per_task):
         goals = slice(first, first + per_task)
-        envs.call_each("set_task", [(task,) for tasks in suite.tasks.values() for task in tasks[goals]])
+        set_goals(envs, [task for tasks in suite.tasks.values() for task in tasks[goals]])
         experience = _adaptation_episodes(agent, envs, max(points))
         for point, count in enumerate(points):
             agent.init()
@@ -106,6 +107,12 @@ def per_goal(
         "task_success": {name: _estimates(values) for name, values in by_task.items()},
         "goal_success": {name: values.tolist() for name, values in by_task.items()},
     }
+
+
+def set_goals(envs: WorkerEnvs, tasks: Sequence[metaworld.Task]) -> None:
+    """Gives each environment its task, which it keeps: environments of MT suites would draw another at every reset."""
+    envs.call("toggle_sample_tasks_on_reset", False)
+    envs.call_each("set_task", [(task,) for task in tasks])
 
 
 def success_of_each(agent: Agent, envs: WorkerEnvs, episodes: int) -> np.ndarray:

@@ -84,6 +84,24 @@ def test_points_of_the_curve_see_the_first_episodes(ten_goals):
     assert result["adaptation_episodes"] == [0, 1, 3] and len(result["interval"]) == 3
 
 
+def test_every_goal_of_a_multi_task_suite_is_played():
+    """Its environments draw goals at resets unless told not to; here each goal, which is seen, comes twice, in order."""
+    suite = host.make_suite("MT1-reach-v3", "train", 0)
+    suite = suite._replace(tasks={name: tasks[:6] for name, tasks in suite.tasks.items()})
+    made = host.environments(suite, 2, 6, host.Wrapping(0, 3, "v2"))
+    seen = []
+
+    class Watcher(Expert):
+        def eval_action(self, observations):
+            seen.append(observations[:, -3:].copy())
+            return super().eval_action(observations)
+
+    with contextlib.closing(WorkerEnvs(made.makers, made.names)) as envs:
+        evaluators.per_goal(Watcher(made.names, able=False), envs, suite, 3, (0,), 2)
+    goals = reference.task_vectors(suite.tasks["reach-v3"])[:, 3:].reshape(3, 1, 2, 3)
+    np.testing.assert_allclose(np.array(seen).reshape(3, 6, 2, 3), np.repeat(goals, 6, axis=1), atol=1e-7)
+
+
 @pytest.mark.parametrize("name", ["reach-v3", "drawer-close-v3", "push-v3"])
 @pytest.mark.filterwarnings("ignore:Constant")
 def test_experts_through_the_bridge(name):
@@ -93,7 +111,7 @@ def test_experts_through_the_bridge(name):
     made = host.environments(suite, goals, goals, host.Wrapping(0, horizon, "v2"))
     steps = []
     with contextlib.closing(WorkerEnvs(made.makers, made.names, on_step=steps.append)) as envs:
-        envs.call_each("set_task", [(task,) for task in suite.tasks[name][:goals]])
+        evaluators.set_goals(envs, suite.tasks[name][:goals])
         success = evaluators.success_of_each(Expert(envs.names), envs, 1)
     solved_at = [_solved_at(suite.classes[name](), name, task, horizon) for task in suite.tasks[name][:goals]]
     np.testing.assert_array_equal(success, [at is not None for at in solved_at])
