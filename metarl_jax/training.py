@@ -1,13 +1,11 @@
 """The host loop around jitted windows of iterations: log, checkpoint, guard, show progress, evaluate."""
 
 import contextlib
-import json
 import resource
 import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -15,12 +13,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from . import evaluation, plots, sharding
+from . import judging, sharding
 from .checkpoint import Checkpoints
 from .config import ExperimentConfig
 from .errors import ConfigError
-from .runlog import RunLog, read_metrics, readable_errors, write_atomically
-from .types import Algorithm, Array, Key, MetaEnv, RunState, Suite
+from .runlog import RunLog, SilentLog, read_metrics, readable_errors
+from .types import Algorithm, MetaEnv, RunState, Suite
+from .window import base_key, check_memory, each_seed, make_window
 
 MAX_ROLLBACKS = 3
 
@@ -29,65 +28,12 @@ class TrainingError(RuntimeError):
     """Training cannot go on; the last good checkpoint is whole."""
 
 
-class TooLarge(RuntimeError):
-    """Several seeds do not fit into memory together."""
-
-
 class Interrupted(Exception):
     """A signal ended the run early; it is saved and can be resumed."""
 
     def __init__(self, signal_number: int, iteration: int):
         super().__init__(f"signal {signal_number} at iteration {iteration}")
         self.signal, self.iteration = signal_number, iteration
-
-
-def base_key(seed: int) -> Key:
-    """The key that iteration i folds into: `fold_in(base_key(seed), i)`."""
-    return jax.random.key(seed)
-
-
-def evaluation_key(seed: int) -> Key:
-    """The key of held-out tasks; training folds in iterations, which never reach this number."""
-    return jax.random.fold_in(base_key(seed), 2**32 - 1)
-
-
-def each_seed(fn: Callable, num_seeds: int) -> Callable:
-    """`fn` on trees with a leading axis over S seeds; a single seed runs the program that it would run without that axis."""
-    if num_seeds > 1:
-        return jax.vmap(fn)
-    return lambda *trees: jax.tree.map(lambda x: x[None], fn(*jax.tree.map(lambda x: x[0], trees)))
-
-
-def make_window(algorithm: Algorithm, keys: Key, size: int) -> Callable:
-    """A function: states `[S, ...]`, count <= size -> states, metrics `[S, size]` of which the first `count` are filled.
-
-    `finite` is among the metrics: whether parameters, losses and gradients all were (returns and successes are not where no
-    episode has ended yet). The count is an argument, not a shape, so that one compiled program serves every window and a
-    resumed run repeats an uninterrupted one bit for bit.
-
-    Args:
-      algorithm: of the runs.
-      keys: `[S]`, of the runs.
-      size: the greatest number of iterations per call.
-    """
-
-    def window(state: RunState, key: Key, count: Array) -> tuple[RunState, dict[str, Array]]:
-        def body(i: Array, carry):
-            state, logs = carry
-            state, metrics = algorithm.iterate(state, jax.random.fold_in(key, state.step))
-            watched = {name: m for name, m in metrics.items() if not name.startswith(("return_", "success_"))}
-            finite = [jnp.isfinite(x).all() for x in jax.tree.leaves((state.params, watched))]
-            metrics = metrics | {"finite": jnp.stack(finite).all()}
-            return state, jax.tree.map(lambda log, m: log.at[i].set(m), logs, metrics)
-
-        shapes = jax.eval_shape(lambda s: algorithm.iterate(s, key)[1], state)
-        logs = {name: jnp.zeros(size, m.dtype) for name, m in shapes.items()} | {"finite": jnp.zeros(size, bool)}
-        return jax.lax.fori_loop(0, count, body, (state, logs))
-
-    def windows(states: RunState, count: Array) -> tuple[RunState, dict[str, Array]]:
-        return each_seed(lambda state, key: window(state, key, count), len(keys))(states, keys)
-
-    return windows
 
 
 class Stop:
@@ -113,7 +59,7 @@ class Run(NamedTuple):
     """A run and where it is written."""
 
     config: ExperimentConfig
-    log: RunLog
+    log: RunLog | SilentLog
 
 
 def train(
@@ -138,7 +84,7 @@ def train(
     Raises:
       Interrupted: SIGINT or SIGTERM came.
       TrainingError: loss, gradients or parameters were not finite once more after the last permitted roll-back.
-      TooLarge: the runs do not fit into memory together.
+      window.TooLarge: the runs do not fit into memory together.
       ConfigError: a run directory cannot be written.
     """
     config, mesh = runs[0].config, mesh or sharding.make_mesh(1)
@@ -163,7 +109,7 @@ def train(
             make_window(algorithm, keys, config.window), donate_argnums=0, out_shardings=layout and (layout, None)
         )
         window = window.lower(states, 1).compile()
-        _check_memory(window, len(runs))
+        check_memory(window, len(runs))
         for run in runs:
             run.log.write_config(run.config)  # a resumed run may have been given more iterations
         states = _loop(runs, algorithm, window, states, stores, progress)
@@ -172,7 +118,7 @@ def train(
     if not sharding.is_first_process():
         return []
     states = jax.device_get(states._replace(rollout=()))  # evaluated on one device
-    return [_finish(*run, algorithm, eval_env, _pick(states, seed)) for seed, run in enumerate(runs)]
+    return [judging.sum_up(*run, algorithm, eval_env, _pick(states, seed)) for seed, run in enumerate(runs)]
 
 
 def _loop(
@@ -268,29 +214,6 @@ def _layout(mesh: Mesh) -> RunState | None:
     return RunState(*[everywhere] * len(RunState._fields))._replace(rollout=split)
 
 
-def _check_memory(compiled: Any, num_runs: int) -> None:
-    """TooLarge where several runs together need more memory than there is."""
-    analysis, free = compiled.memory_analysis(), _free_bytes()
-    if num_runs == 1 or analysis is None or free is None:
-        return
-    needed = analysis.temp_size_in_bytes + analysis.output_size_in_bytes  # arguments are donated to the output
-    if needed > free:
-        raise TooLarge(
-            f"{num_runs} seeds in one program need {needed / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free"
-        )
-
-
-def _free_bytes() -> int | None:
-    """Memory of the device that nothing uses, None where nobody says."""
-    if stats := jax.local_devices()[0].memory_stats():
-        return stats["bytes_limit"] - stats["bytes_in_use"]
-    try:
-        with open("/proc/meminfo") as file:
-            return next(1024 * int(line.split()[1]) for line in file if line.startswith("MemAvailable"))
-    except (OSError, StopIteration):
-        return None
-
-
 def _mean_row(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Means over runs, of what all of them have."""
     return {
@@ -316,69 +239,3 @@ def _rows(algorithm: Algorithm, logs, step: int, count: int, seconds: float, ela
         }
         for i in range(count)
     ]
-
-
-def evaluate(
-    config: ExperimentConfig,
-    algorithm: Algorithm,
-    eval_env: MetaEnv | Suite,
-    state: RunState,
-    directory: Path,
-    name: str,
-) -> dict[str, Any]:
-    """Adaptation curve on held-out tasks, as `config.evaluation` says: written to eval/NAME.json, drawn, and returned."""
-    settings = config.evaluation
-    curve_of = jax.jit(
-        lambda state, key: evaluation.adaptation_curve(
-            algorithm, eval_env, state, key, (settings.tasks, settings.episodes), settings.steps
-        )
-    )
-    returns, success = (np.asarray(x) for x in curve_of(state, evaluation_key(config.seed)))
-    curve = {
-        "env": config.env,
-        "iteration": int(state.step),
-        "episodes": settings.episodes,
-        "horizon": eval_env.spec.horizon,
-        "steps": list(range(settings.steps + 1)),
-        **_estimates(returns),
-        "returns": returns.tolist(),
-    }
-    if eval_env.spec.has_success:
-        curve["success"] = _estimates(success) | {"values": success.tolist()}
-    if isinstance(eval_env, Suite):
-        curve["task_env"] = np.repeat(
-            [e.spec.name for e in eval_env.envs], settings.tasks // len(eval_env.envs)
-        ).tolist()
-    write_atomically(directory / "eval" / f"{name}.json", json.dumps(curve, indent=2))
-    title = f"{config.env}: {settings.tasks} held-out tasks"
-    plots.adaptation_curve({config.preset: curve}, directory / "plots" / "adaptation.png", title)
-    return curve
-
-
-def _estimates(values: np.ndarray) -> dict[str, list]:
-    """Mean, IQM and intervals of each row of `[K + 1, N]`."""
-    estimates = [evaluation.estimate(row)._asdict() for row in values]
-    return {name: np.array([e[name] for e in estimates]).tolist() for name in evaluation.Estimate._fields}
-
-
-def _finish(
-    config: ExperimentConfig, log: RunLog, algorithm: Algorithm, eval_env: MetaEnv | Suite, state: RunState
-) -> dict[str, Any]:
-    """Evaluates, draws, and sums the run up."""
-    curve = evaluate(config, algorithm, eval_env, state, log.directory, f"iteration-{int(state.step)}")
-    rows = read_metrics(log.directory)
-    plots.learning_curves({config.preset: rows}, log.directory / "plots" / "learning.png")
-    summary = {
-        "preset": config.preset,
-        "seed": config.seed,
-        "iterations": rows[-1]["iteration"],
-        "env_steps": rows[-1]["env_steps"],
-        "env_steps_per_second": rows[-1]["env_steps"] / rows[-1]["seconds"],
-        "seconds": rows[-1]["seconds"],
-    }
-    for what, estimates in (("return", curve), ("success", curve.get("success"))):
-        for when, point in (("before", 0), ("after", -1)):
-            if estimates:
-                summary[f"{what}_{when}"] = {name: estimates[name][point] for name in evaluation.Estimate._fields}
-    write_atomically(log.directory / "summary.json", json.dumps(summary, indent=2))
-    return summary

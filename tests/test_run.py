@@ -22,8 +22,9 @@ from metarl_jax.distributions import Gaussian
 from metarl_jax.errors import ConfigError
 from metarl_jax.rollout import ActionSample
 from metarl_jax.runlog import RunLog
-from metarl_jax.training import Interrupted, TrainingError, base_key
+from metarl_jax.training import Interrupted, TrainingError
 from metarl_jax.types import Algorithm, RunState
+from metarl_jax.window import base_key, each_seed, make_window
 
 EVALUATION = EvaluationConfig(tasks=3, episodes=2, steps=1)
 PNG = b"\x89PNG\r\n"
@@ -399,8 +400,8 @@ def test_window_counts(make_point):
     """One program for windows of any length, and its iterations are those of single steps."""
     algorithm = scripted(score=lambda step: step)
     keys = jnp.stack([base_key(0), base_key(1)])
-    window = jax.jit(training.make_window(algorithm, keys, 4))
-    states = jax.jit(training.each_seed(algorithm.init, 2))(keys)
+    window = jax.jit(make_window(algorithm, keys, 4))
+    states = jax.jit(each_seed(algorithm.init, 2))(keys)
     states, logs = window(states, 3)
     assert states.step.tolist() == [3, 3] and np.asarray(logs["finite"]).tolist() == [[True, True, True, False]] * 2
     for seed in range(2):
@@ -416,8 +417,8 @@ def test_training_compiles_one_window(configure, make_point, algorithm):
     config = configure(algorithm)
     made = algorithms.make_algorithm(config.algorithm, make_point(), config.policy, config.iterations)
     keys = base_key(0)[None]
-    window = jax.jit(training.make_window(made, keys, 1))
-    states = jax.jit(training.each_seed(made.init, 1))(keys)
+    window = jax.jit(make_window(made, keys, 1))
+    states = jax.jit(each_seed(made.init, 1))(keys)
     for _ in range(3):
         states, _ = window(states, 1)
     assert window._cache_size() == 1

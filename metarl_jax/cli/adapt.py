@@ -5,10 +5,11 @@ import json
 
 import jax
 
-from .. import console, plots, runlog, test_time, training
+from .. import console, plots, runlog, test_time
 from ..errors import ConfigError
 from ..options import parse_adapt
 from ..policies import make_policy
+from ..window import evaluation_key
 from .runs import make_env, restore
 
 
@@ -25,7 +26,7 @@ def run(argv: list[str]) -> int:
         compare = jax.jit(
             lambda state, key: test_time.compare(options.online, algorithm, policy, env, state, key, shape, steps)
         )
-        report = test_time.report(compare(state, training.evaluation_key(seed)))
+        report = test_time.report(compare(state, evaluation_key(seed)))
         report |= {"env": env.spec.name, "iteration": int(state.step), "seed": seed}
         report |= {"tasks": options.tasks, "episodes": options.episodes, "steps": steps, "horizon": env.spec.horizon}
         report["online"] = dataclasses.asdict(options.online)

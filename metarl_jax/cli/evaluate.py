@@ -3,7 +3,7 @@
 import dataclasses
 import importlib.util
 
-from .. import console, runlog, training
+from .. import console, judging, runlog
 from ..errors import ConfigError
 from ..options import parse_evaluate
 from .runs import make_env, restore
@@ -29,7 +29,7 @@ def _evaluate_natively(options, config) -> int:
         algorithm, state = restore(options.run, config, make_env(config, "train"), options.checkpoint)
         name = f"iteration-{int(state.step)}-tasks-{config.evaluation.tasks}-seed-{config.seed}"
         name += "" if options.horizon is None else f"-horizon-{options.horizon}"
-        curve = training.evaluate(config, algorithm, env, state, options.run, name)
+        curve = judging.evaluate(config, algorithm, env, state, options.run, name)
     console.print_curve(curve, options.steps or tuple(curve["steps"]))
     print(f"written: {options.run / 'eval' / name}.json and {options.run / 'plots' / 'adaptation.png'}")
     return 0

@@ -5,9 +5,10 @@ import dataclasses
 import jax
 import numpy as np
 
-from .. import evaluation, plots, rollout, runlog, training
+from .. import evaluation, plots, rollout, runlog
 from ..errors import ConfigError
 from ..options import parse_paths
+from ..window import evaluation_key
 from .runs import make_env, restore
 
 
@@ -23,7 +24,7 @@ def run(argv: list[str]) -> int:
     out = options.out or options.run / "plots" / "paths.png"
     with runlog.readable_errors(options.run):
         algorithm, state = restore(options.run, config, make_env(config, "train"), options.checkpoint)
-    key_tasks, key = jax.random.split(training.evaluation_key(seed))
+    key_tasks, key = jax.random.split(evaluation_key(seed))
     tasks = rollout.sample_tasks(env, key_tasks, options.tasks)
 
     @jax.jit

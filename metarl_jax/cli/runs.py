@@ -2,9 +2,10 @@
 
 import jax
 
-from .. import envs, rollout, training
+from .. import envs, rollout
 from ..algorithms import make_algorithm
 from ..checkpoint import Checkpoints
+from ..window import base_key
 
 HOST = "metaworld-host/"  # begins the names of environments of the package
 
@@ -24,7 +25,7 @@ def make_env(config, split: str):
 def restore(run, config, env, checkpoint: str) -> tuple:
     """The algorithm of a run that trained on `env`, and its state in the `latest` or `best` checkpoint."""
     algorithm = make_algorithm(config.algorithm, env, config.policy, config.iterations)
-    like = jax.eval_shape(algorithm.init, training.base_key(config.seed))
+    like = jax.eval_shape(algorithm.init, base_key(config.seed))
     checkpoints = Checkpoints(run / "checkpoints", config.keep_checkpoints)
     state = checkpoints.restore(like, checkpoint)
     checkpoints.close()

@@ -12,6 +12,7 @@ from ..algorithms import make_algorithm
 from ..options import TrainOptions, parse_train
 from ..runlog import RunLog, SilentLog
 from ..training import Run
+from ..window import TooLarge
 from . import hosts
 from .runs import make_env
 
@@ -61,7 +62,7 @@ def _train(runs: list[Run], algorithm, eval_env, mesh) -> list[dict]:
 
     try:
         return together(runs)
-    except training.TooLarge as error:
+    except TooLarge as error:
         print(f"{error}: they are trained one after the other", file=sys.stderr)
         return [summary for each in runs for summary in together([each])]
 

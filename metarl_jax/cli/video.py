@@ -7,10 +7,11 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from .. import envs, rollout, runlog, training, video
+from .. import envs, rollout, runlog, video
 from ..errors import ConfigError
 from ..options import parse_video
 from ..types import Suite
+from ..window import base_key, evaluation_key
 from .runs import HOST, make_env, restore
 
 
@@ -52,7 +53,7 @@ def _run_scene(options):
         algorithm, state = restore(options.run, config, make_env(config, "train"), options.checkpoint or "latest")
     # Of the package's environments, ours are what can be drawn; they are told apart by their speed alone.
     env = make_env(dataclasses.replace(config, env=config.env.replace(HOST, "metaworld/")), "test")
-    key_tasks, key = jax.random.split(training.evaluation_key(seed))  # as in evaluation.adaptation_curve
+    key_tasks, key = jax.random.split(evaluation_key(seed))  # as in evaluation.adaptation_curve
     env, task = rollout.row(env, rollout.sample_tasks(env, key_tasks, config.evaluation.tasks), options.task)
     out = options.run / "plots" / f"video-steps{steps}-task{options.task}-seed{seed}.mp4"
 
@@ -73,7 +74,7 @@ def _env_scene(options):
         act = expert_policy(env)
     else:
         act = video.random_policy(env.spec)
-    key_task, key = jax.random.split(training.base_key(options.seed or 0))
+    key_task, key = jax.random.split(base_key(options.seed or 0))
     task = env.sample_task(jax.random.fold_in(key_task, options.task))
     out = options.out or Path(options.env.replace("/", "-") + ".mp4")
     begin = video.without_memory(act), rollout.no_history(env.spec, (1, 1))

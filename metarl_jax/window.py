@@ -1,0 +1,85 @@
+"""Iterations as one compiled program: of one seed or of several, and whether these fit into memory together."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from .types import Algorithm, Array, Key, RunState
+
+
+def base_key(seed: int) -> Key:
+    """The key that iteration i folds into: `fold_in(base_key(seed), i)`."""
+    return jax.random.key(seed)
+
+
+def evaluation_key(seed: int) -> Key:
+    """The key of held-out tasks; training folds in iterations, which never reach this number."""
+    return jax.random.fold_in(base_key(seed), 2**32 - 1)
+
+
+class TooLarge(RuntimeError):
+    """Several seeds do not fit into memory together."""
+
+
+def each_seed(fn: Callable, num_seeds: int) -> Callable:
+    """`fn` on trees with a leading axis over S seeds; a single seed runs the program that it would run without that axis."""
+    if num_seeds > 1:
+        return jax.vmap(fn)
+    return lambda *trees: jax.tree.map(lambda x: x[None], fn(*jax.tree.map(lambda x: x[0], trees)))
+
+
+def make_window(algorithm: Algorithm, keys: Key, size: int) -> Callable:
+    """A function: states `[S, ...]`, count <= size -> states, metrics `[S, size]` of which the first `count` are filled.
+
+    `finite` is among the metrics: whether parameters, losses and gradients all were (returns and successes are not where no
+    episode has ended yet). The count is an argument, not a shape, so that one compiled program serves every window and a
+    resumed run repeats an uninterrupted one bit for bit.
+
+    Args:
+      algorithm: of the runs.
+      keys: `[S]`, of the runs.
+      size: the greatest number of iterations per call.
+    """
+
+    def window(state: RunState, key: Key, count: Array) -> tuple[RunState, dict[str, Array]]:
+        def body(i: Array, carry):
+            state, logs = carry
+            state, metrics = algorithm.iterate(state, jax.random.fold_in(key, state.step))
+            watched = {name: m for name, m in metrics.items() if not name.startswith(("return_", "success_"))}
+            finite = [jnp.isfinite(x).all() for x in jax.tree.leaves((state.params, watched))]
+            metrics = metrics | {"finite": jnp.stack(finite).all()}
+            return state, jax.tree.map(lambda log, m: log.at[i].set(m), logs, metrics)
+
+        shapes = jax.eval_shape(lambda s: algorithm.iterate(s, key)[1], state)
+        logs = {name: jnp.zeros(size, m.dtype) for name, m in shapes.items()} | {"finite": jnp.zeros(size, bool)}
+        return jax.lax.fori_loop(0, count, body, (state, logs))
+
+    def windows(states: RunState, count: Array) -> tuple[RunState, dict[str, Array]]:
+        return each_seed(lambda state, key: window(state, key, count), len(keys))(states, keys)
+
+    return windows
+
+
+def check_memory(compiled: Any, num_runs: int) -> None:
+    """TooLarge where several runs together need more memory than there is."""
+    analysis, free = compiled.memory_analysis(), _free_bytes()
+    if num_runs == 1 or analysis is None or free is None:
+        return
+    needed = analysis.temp_size_in_bytes + analysis.output_size_in_bytes  # arguments are donated to the output
+    if needed > free:
+        raise TooLarge(
+            f"{num_runs} seeds in one program need {needed / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free"
+        )
+
+
+def _free_bytes() -> int | None:
+    """Memory of the device that nothing uses, None where nobody says."""
+    if stats := jax.local_devices()[0].memory_stats():
+        return stats["bytes_limit"] - stats["bytes_in_use"]
+    try:
+        with open("/proc/meminfo") as file:
+            return next(1024 * int(line.split()[1]) for line in file if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):
+        return None
