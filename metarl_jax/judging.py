@@ -9,7 +9,7 @@ import numpy as np
 
 from . import evaluation, plots
 from .config import ExperimentConfig
-from .runlog import read_metrics, write_atomically
+from .runlog import RunLog, read_metrics, write_atomically
 from .types import Algorithm, MetaEnv, RunState, Suite
 from .window import evaluation_key
 
