@@ -14,7 +14,6 @@ import importlib.util
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -29,6 +28,7 @@ from ...envs.metaworld import suites
 from ...envs.metaworld.scenes import SUBSTEPS
 from ...envs.physics.mujoco import num_threads
 from ...types import MetaEnv, Suite
+from .. import random_policy, timing
 from . import reference
 
 NUM_ENVS = 64
@@ -78,24 +78,14 @@ def _suite_row(names: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _rates(runs: dict[str, tuple[Callable[[], None], int]], num_envs: int) -> dict[str, float]:
-    """Median of environment steps per second of each; all are timed in turn."""
-    rates: dict[str, list[float]] = {name: [] for name in runs}
-    for repeat in range(REPEATS + 1):
-        for name, (run, steps) in runs.items():
-            start = time.perf_counter()
-            run()
-            if repeat > 0:  # the first compiles
-                rates[name].append(num_envs * steps / (time.perf_counter() - start))
-    return {name: statistics.median(values) for name, values in rates.items()}
+    """Median of environment steps per second of each."""
+    seconds = timing.in_turn({name: run for name, (run, _) in runs.items()}, REPEATS)
+    return {name: num_envs * steps / statistics.median(seconds[name]) for name, (_, steps) in runs.items()}
 
 
 def _jitted(env: MetaEnv | Suite, num_envs: int) -> tuple[Callable[[], None], Callable[[], None]]:
     """A rollout of `STEPS` steps and a reset, of `num_envs` tasks with one environment each."""
-    tasks = rollout.sample_tasks(env, jax.random.key(0), num_envs)
-
-    def act(obs, history, key):
-        action = jax.random.uniform(key, (*obs.shape[:2], env.spec.action_dim), minval=-1.0, maxval=1.0)
-        return (), rollout.ActionSample(action, action, (), obs[..., 0])
+    act, tasks = random_policy.make_act(env.spec), rollout.sample_tasks(env, jax.random.key(0), num_envs)
 
     @jax.jit
     def step(state, key):
