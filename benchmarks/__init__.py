@@ -20,6 +20,9 @@ class Entry(NamedTuple):
 
 
 BENCHMARKS = {
+    "throughput": Entry(
+        "throughput", "MAML-PPO by environment, physics backend and number of tasks, learning included"
+    ),
     "physics": Entry(
         "physics", "environment steps per second of each physics backend, beside a bare mujoco.rollout loop"
     ),
