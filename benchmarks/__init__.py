@@ -23,6 +23,7 @@ BENCHMARKS = {
     "throughput": Entry(
         "throughput", "MAML-PPO by environment, physics backend and number of tasks, learning included"
     ),
+    "scaling": Entry("scaling", "time of a meta-iteration over the number of tasks, and the exponent"),
     "physics": Entry(
         "physics", "environment steps per second of each physics backend, beside a bare mujoco.rollout loop"
     ),
