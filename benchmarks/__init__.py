@@ -1,18 +1,15 @@
-"""Benchmarks by name: `metarl bench NAME`. To add one: a module with `measure() -> list[dict]`, and a line in BENCHMARKS."""
+"""Benchmarks by name: `metarl bench NAME`.
+
+To add one: a module with `measure() -> list[dict]`, and `draw(rows, path)` where its rows make a figure; a line in BENCHMARKS.
+"""
 
 import importlib
-import json
-import platform
-import subprocess
+import os
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import jax
-from rich.console import Console
-from rich.table import Table
-
-from ..envs.physics.mujoco import num_threads
-from ..errors import lookup
+from ..errors import ConfigError, lookup
+from .report import Report, commit, machine
 
 
 class Entry(NamedTuple):
@@ -23,6 +20,11 @@ class Entry(NamedTuple):
 
 
 BENCHMARKS = {
+    "throughput": Entry(
+        "throughput", "MAML-PPO by environment, physics backend and number of tasks, learning included"
+    ),
+    "scaling": Entry("scaling", "time of a meta-iteration over the number of tasks, and the exponent"),
+    "peers": Entry("peers", "Meta-World stepping and MAML-PPO on ML10, beside the packages that are installed"),
     "physics": Entry(
         "physics", "environment steps per second of each physics backend, beside a bare mujoco.rollout loop"
     ),
@@ -39,52 +41,36 @@ BENCHMARKS = {
 }
 
 
-def run(name: str, as_json: bool, command: str) -> None:
-    """Measures, and prints a table or one JSON object: `machine`, `command`, `rows`."""
-    module = lookup(name, BENCHMARKS, "benchmark").module
-    rows = importlib.import_module(f".{module}", __name__).measure()
-    if as_json:
-        print(json.dumps({"machine": machine(), "command": command, "rows": rows}, indent=2))
-        return
-    table = Table(title=f"{command}   ({machine()})")
-    for column in rows[0]:
-        table.add_column(column, justify="left" if isinstance(rows[0][column], str) else "right")
-    for row in rows:
-        table.add_row(*(show(value) for value in row.values()))
-    Console().print(table)
+def run(name: str, as_json: bool, out: Path | None, command: str) -> None:
+    """Measures, and prints a table or one JSON object: `machine`, `command`, `commit`, `rows`.
+
+    Args:
+      name: a key of BENCHMARKS.
+      as_json: print JSON.
+      out: directory for NAME.json, NAME.md and, of a benchmark that draws, NAME.png.
+      command: what was typed, for the record.
+
+    Raises:
+      ConfigError: there is no such benchmark, or `out` cannot be written.
+    """
+    entry = lookup(name, BENCHMARKS, "benchmark")
+    if out is not None:
+        _make_writable(out)  # now: measuring takes minutes
+    module = importlib.import_module(f".{entry.module}", __name__)
+    rows = module.measure()
+    report = Report(machine(), command, commit(), rows)
+    print(report.to_json()) if as_json else report.print()
+    if out is not None:
+        (out / f"{name}.json").write_text(report.to_json() + "\n")
+        (out / f"{name}.md").write_text(report.to_markdown())
+        if hasattr(module, "draw"):
+            module.draw(rows, out / f"{name}.png")
 
 
-def machine() -> str:
-    """Processor, cores and devices, in words."""
-    devices = ", ".join(f"{d.platform} {d.device_kind}" for d in jax.devices())
-    return f"{_processor()}, {num_threads()} cores; jax {jax.__version__} on {devices}"
-
-
-def commit() -> str | None:
-    """What was measured, where it is a checkout; "-dirty" if it has changes."""
-    git = ["git", "describe", "--always", "--dirty", "--exclude", "*"]
+def _make_writable(directory: Path) -> None:
     try:
-        return subprocess.run(git, cwd=Path(__file__).parent, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None
-
-
-def _processor() -> str:
-    try:
-        with open("/proc/cpuinfo") as file:
-            return next(line.split(":")[1].strip() for line in file if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
-
-
-def show(value: Any) -> str:
-    """A cell of a table."""
-    if value is None:
-        return "-"
-    return (
-        f"{value:,.3g}"
-        if isinstance(value, float) and abs(value) < 100
-        else f"{value:,.0f}"
-        if isinstance(value, float)
-        else str(value)
-    )
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"--out {directory} cannot be made: {error.strerror}. Choose another directory.") from error
+    if not os.access(directory, os.W_OK):
+        raise ConfigError(f"--out {directory} cannot be written. Choose another directory, or mend its permissions.")

@@ -15,6 +15,7 @@ from ..envs import make
 from ..envs.locomotion.bodies import HALF_CHEETAH
 from ..envs.physics.mujoco import num_threads
 from ..errors import ConfigError
+from . import random_policy, timing
 
 NUM_ENVS = 256
 STEPS = {"bare mujoco.rollout": 100, "mujoco": 100, "mjx": 10, "warp": 10}  # per timed run; the slow ones do fewer
@@ -22,7 +23,7 @@ REPEATS = 7
 
 
 def measure() -> list[dict[str, Any]]:
-    """One row per backend; all are timed in turn, so that a change in the machine's speed meets all of them."""
+    """One row per backend."""
     runs: dict[str, Callable[[], None]] = {"bare mujoco.rollout": _bare(STEPS["bare mujoco.rollout"])}
     compile_seconds: dict[str, float | None] = {"bare mujoco.rollout": None}
     missing = {}
@@ -35,12 +36,8 @@ def measure() -> list[dict[str, Any]]:
         start = time.perf_counter()
         runs[backend]()
         compile_seconds[backend] = time.perf_counter() - start
-    rates: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(REPEATS):
-        for name, run in runs.items():
-            start = time.perf_counter()
-            run()
-            rates[name].append(NUM_ENVS * STEPS[name] / (time.perf_counter() - start))
+    seconds = timing.in_turn(runs, REPEATS)
+    rates = {name: [NUM_ENVS * STEPS[name] / s for s in values] for name, values in seconds.items()}
     bare = statistics.median(rates["bare mujoco.rollout"])
     rows = [
         {
@@ -65,8 +62,7 @@ def _jitted(backend: str, steps: int) -> Callable[[], None]:
     @jax.jit
     def run(state, key):
         def step(state, key):
-            action = jax.random.uniform(key, (NUM_ENVS, env.spec.action_dim), minval=-1.0, maxval=1.0)
-            state, timestep = jax.vmap(env.step)(state, action, tasks)
+            state, timestep = jax.vmap(env.step)(state, random_policy.draw(env.spec, key, (NUM_ENVS,)), tasks)
             return state, timestep.reward
 
         return jax.lax.scan(step, state, jax.random.split(key, steps))[1]

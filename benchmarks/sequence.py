@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from ..networks import MEMORIES, MemoryConfig, make_memory
+from . import timing
 
 BATCH, LENGTH, IN_DIM = 64, 1024, 32
 STATE = {"selective": 16}  # of every feature, as in its paper; the others as MemoryConfig has it
@@ -15,17 +16,11 @@ REPEATS = 7
 
 
 def measure() -> list[dict[str, Any]]:
-    """One row per memory; all are timed in turn, so that a change in the machine's speed meets all of them."""
+    """One row per memory."""
     configs = {name: MemoryConfig(name, state=STATE.get(name, MemoryConfig.state)) for name in MEMORIES}
     compiled = {name: _compile(config) for name, config in configs.items()}
-    seconds = {(name, way): [] for name in configs for way in ("forward", "gradient")}
-    for repeat in range(REPEATS + 1):
-        for name, way in seconds:
-            start = time.perf_counter()
-            jax.block_until_ready(compiled[name][way]())
-            if repeat:  # the first warms up
-                seconds[name, way].append(time.perf_counter() - start)
-    median = {key: statistics.median(values) for key, values in seconds.items()}
+    runs = {(name, way): compiled[name][way] for name in configs for way in ("forward", "gradient")}
+    median = {key: statistics.median(values) for key, values in timing.in_turn(runs, REPEATS).items()}
     return [
         {
             "memory": name,
@@ -57,8 +52,8 @@ def _compile(config: MemoryConfig) -> dict[str, Any]:
     compile_seconds = time.perf_counter() - start
     forward = jax.jit(loss).lower(*inputs).compile()
     return {
-        "forward": lambda: forward(*inputs),
-        "gradient": lambda: gradient(*inputs),
+        "forward": lambda: jax.block_until_ready(forward(*inputs)),
+        "gradient": lambda: jax.block_until_ready(gradient(*inputs)),
         "temporary_mb": gradient.memory_analysis().temp_size_in_bytes / 1e6,
         "compile_seconds": compile_seconds,
     }

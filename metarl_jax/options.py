@@ -195,9 +195,11 @@ class BenchOptions:
     """Measure; see benchmarks/."""
 
     name: tyro.conf.Positional[str]
-    """Which benchmark: physics, metaworld, metaworld-bridge, metaworld-memory or sequence."""
+    """Which benchmark: throughput, scaling, peers, physics, metaworld, metaworld-bridge, metaworld-memory or sequence."""
     json: bool = False
     """Print one JSON object instead of a table."""
+    out: Path | None = None
+    """Directory that also gets NAME.json, NAME.md (a Markdown table) and, of benchmarks that draw, NAME.png."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -341,7 +341,7 @@ def test_resume_with_an_edited_network(metarl, copy_of):
         (["train", "--policy.network.name", "mlpp"], ["did you mean 'mlp'"]),
         (["train", "--horizon", "0"], ["horizon"]),
         (["train", "--env", "point", "--horizon", "-3"], ["horizon"]),
-        (["bench", "fysics"], ["benchmark", "did you mean 'physics'"]),
+        (["bench", "fysics", "--out", "tables"], ["benchmark", "did you mean 'physics'"]),
         (["evaluate", "nowhere"], ["nowhere"]),
         (["plot", "nowhere"], ["nowhere"]),
     ],
@@ -514,7 +514,9 @@ def test_bench_prints_one_json_object():
     words = ["-m", "metarl_jax.cli", "bench", "physics", "--json"]
     done = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=True)
     result = json.loads(done.stdout)
-    assert set(result) == {"machine", "command", "rows"} and result["command"] == "metarl bench physics --json"
+    assert (
+        set(result) == {"machine", "command", "commit", "rows"} and result["command"] == "metarl bench physics --json"
+    )
     names = [row["backend"] for row in result["rows"]]
     assert names[:3] == ["bare mujoco.rollout", "mujoco", "mjx"] and "warp" in names
     assert all(row["env_steps_per_second"] > 0 for row in result["rows"] if "skipped" not in row["note"])

@@ -7,6 +7,7 @@ import jax
 
 from ... import rollout
 from ...envs import make
+from .. import random_policy
 
 SUITE, NUM_TASKS, ENVS_PER_TASK = "MT50", 50, 10
 STEPS = 20  # per rollout
@@ -16,11 +17,7 @@ ROLLOUTS = 200
 def measure() -> list[dict[str, Any]]:
     """Peak memory of this process after some numbers of rollouts, each from a reset on."""
     env = make(f"metaworld/{SUITE}", physics="mujoco")
-    shape = (NUM_TASKS, ENVS_PER_TASK)
-
-    def act(obs, history, key):
-        action = jax.random.uniform(key, (*shape, env.spec.action_dim), minval=-1.0, maxval=1.0)
-        return (), rollout.ActionSample(action, action, (), obs[..., 0])
+    act, shape = random_policy.make_act(env.spec), (NUM_TASKS, ENVS_PER_TASK)
 
     @jax.jit
     def run(key):

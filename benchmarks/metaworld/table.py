@@ -11,7 +11,7 @@ from typing import Any
 
 from ...envs.metaworld import FAMILIES
 from ...errors import lookup
-from .. import commit, machine, show
+from ..report import commit, machine, markdown_line, show
 
 
 def main(
@@ -44,12 +44,8 @@ def main(
         start = time.perf_counter()
         row = {"task": name, **measure(name)}
         if not record["rows"]:
-            print(_line(row) + "\n" + "|---" * len(row) + "|")
-        print(_line(map(show, row.values())), flush=True)
+            print(markdown_line(row) + "\n" + "|---" * len(row) + "|")
+        print(markdown_line(map(show, row.values())), flush=True)
         record["rows"].append({**row, "seconds": time.perf_counter() - start})
         if options.json:
             options.json.write_text(json.dumps(record, indent=1) + "\n")  # at once: a long run may end early
-
-
-def _line(cells: Iterable[str]) -> str:
-    return "| " + " | ".join(cells) + " |"

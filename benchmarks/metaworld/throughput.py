@@ -10,11 +10,7 @@ The last row is the whole ML10 in one rollout; its `of_alone` is the share of th
 environments.
 """
 
-import importlib.util
 import statistics
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -29,7 +25,8 @@ from ...envs.metaworld import suites
 from ...envs.metaworld.scenes import SUBSTEPS
 from ...envs.physics.mujoco import num_threads
 from ...types import MetaEnv, Suite
-from . import reference
+from .. import random_policy, timing
+from . import packages, reference
 
 NUM_ENVS = 64
 SUITE, SUITE_ENVS = "ML10", 200
@@ -47,22 +44,26 @@ def measure() -> list[dict[str, Any]]:
 def _task_row(name: str) -> dict[str, Any]:
     step, reset = _jitted(make(f"metaworld/{name}/ml1", physics="mujoco"), NUM_ENVS)
     rates = _rates({"ours": (step, STEPS), "bare": (_bare(name), STEPS), "resets": (reset, 1)}, NUM_ENVS)
-    peers = {"async": _in_subprocess(_ASYNC, name), "envpool": None}
-    if importlib.util.find_spec("envpool") is not None:
-        peers["envpool"] = _in_subprocess(_ENVPOOL, "".join(part.capitalize() for part in name[:-3].split("-")) + "-v3")
+    async_rate, envpool_rate = (packages.rate(peer, name, NUM_ENVS, STEPS) for peer in ("AsyncVectorEnv", "EnvPool"))
     return {
         "task": name,
         "env_steps_per_second": rates["ours"],
         "bare": rates["bare"],
         "of_bare": rates["ours"] / rates["bare"],
         "reset_per_step": rates["ours"] / rates["resets"],
-        "async": peers["async"],
-        "of_async": rates["ours"] / peers["async"],
-        "envpool": peers["envpool"],
-        "of_envpool": None if peers["envpool"] is None else rates["ours"] / peers["envpool"],
+        "async": async_rate,
+        "of_async": rates["ours"] / async_rate,
+        "envpool": envpool_rate,
+        "of_envpool": None if envpool_rate is None else rates["ours"] / envpool_rate,
         "of_alone": None,
-        "note": f"{NUM_ENVS} environments" + ("" if peers["envpool"] else "; EnvPool is not installed"),
+        "note": f"{NUM_ENVS} environments" + ("" if envpool_rate else "; EnvPool is not installed"),
     }
+
+
+def rate(name: str, physics: str, num_envs: int) -> float:
+    """Environment steps per second of ours, measured in this process: a task of ML10 in a jitted rollout."""
+    step, _ = _jitted(make(f"metaworld/{name}/ml1", physics=physics), num_envs)
+    return _rates({name: (step, STEPS)}, num_envs)[name]
 
 
 def _suite_row(names: tuple[str, ...]) -> dict[str, Any]:
@@ -78,24 +79,14 @@ def _suite_row(names: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _rates(runs: dict[str, tuple[Callable[[], None], int]], num_envs: int) -> dict[str, float]:
-    """Median of environment steps per second of each; all are timed in turn."""
-    rates: dict[str, list[float]] = {name: [] for name in runs}
-    for repeat in range(REPEATS + 1):
-        for name, (run, steps) in runs.items():
-            start = time.perf_counter()
-            run()
-            if repeat > 0:  # the first compiles
-                rates[name].append(num_envs * steps / (time.perf_counter() - start))
-    return {name: statistics.median(values) for name, values in rates.items()}
+    """Median of environment steps per second of each."""
+    seconds = timing.in_turn({name: run for name, (run, _) in runs.items()}, REPEATS)
+    return {name: num_envs * steps / statistics.median(seconds[name]) for name, (_, steps) in runs.items()}
 
 
 def _jitted(env: MetaEnv | Suite, num_envs: int) -> tuple[Callable[[], None], Callable[[], None]]:
     """A rollout of `STEPS` steps and a reset, of `num_envs` tasks with one environment each."""
-    tasks = rollout.sample_tasks(env, jax.random.key(0), num_envs)
-
-    def act(obs, history, key):
-        action = jax.random.uniform(key, (*obs.shape[:2], env.spec.action_dim), minval=-1.0, maxval=1.0)
-        return (), rollout.ActionSample(action, action, (), obs[..., 0])
+    act, tasks = random_policy.make_act(env.spec), rollout.sample_tasks(env, jax.random.key(0), num_envs)
 
     @jax.jit
     def step(state, key):
@@ -138,53 +129,3 @@ def _bare(name: str) -> Callable[[], None]:
             state = states[:, SUBSTEPS - 1]
 
     return run
-
-
-def _in_subprocess(program: str, name: str) -> float:
-    """Environment steps per second that a program of its own prints: no threads of ours, no share of our memory."""
-    command = [sys.executable, "-c", program, name, str(NUM_ENVS), str(STEPS), str(num_threads())]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
-
-
-_TIMED = """
-import statistics, time
-def timed(step, num_envs, steps):
-    rates = []
-    for _ in range(4):
-        start = time.perf_counter()
-        for _ in range(steps):
-            step()
-        rates.append(num_envs * steps / (time.perf_counter() - start))
-    print(statistics.median(rates[1:]))
-"""
-_ASYNC = (
-    _TIMED
-    + """
-import sys, warnings
-import gymnasium, metaworld
-warnings.simplefilter("ignore")
-name, num_envs, steps = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-benchmark = metaworld.ML1(name, seed=0)
-def make():
-    env = benchmark.train_classes[name]()
-    env.set_task(benchmark.train_tasks[0])
-    return env
-if __name__ == "__main__":
-    envs = gymnasium.vector.AsyncVectorEnv([make] * num_envs)
-    envs.reset()
-    timed(lambda: envs.step(envs.action_space.sample()), num_envs, steps)
-    envs.close()
-"""
-)
-_ENVPOOL = (
-    _TIMED
-    + """
-import sys
-import envpool, numpy as np
-name, num_envs, steps, threads = sys.argv[1], *map(int, sys.argv[2:])
-envs = envpool.make(f"MetaWorld/{name}", env_type="gymnasium", num_envs=num_envs, num_threads=threads)
-envs.reset()
-rng = np.random.default_rng(0)
-timed(lambda: envs.step(rng.uniform(-1, 1, (num_envs, 4))), num_envs, steps)
-"""
-)

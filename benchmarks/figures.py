@@ -1,0 +1,20 @@
+"""The frame of a benchmark's figure."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+
+@contextlib.contextmanager
+def axes(path: Path, title: str) -> Iterator[Axes]:
+    """Axes to draw in; what was drawn is written to `path` (PNG)."""
+    figure = Figure(figsize=(6.5, 4.2), layout="constrained")
+    panel = figure.subplots()
+    yield panel
+    panel.grid(alpha=0.3)
+    panel.spines[["top", "right"]].set_visible(False)
+    panel.set_title(title, fontsize="medium")
+    figure.savefig(path, dpi=150)
