@@ -4,8 +4,9 @@ import dataclasses
 import time
 
 import jax
+import jax.numpy as jnp
 
-from .. import training
+from .. import sharding, window
 from ..algorithms import make_algorithm
 from ..config import ExperimentConfig
 from ..envs import make
@@ -33,20 +34,16 @@ def describe(config: ExperimentConfig) -> str:
 
 
 class MetaIteration:
-    """The compiled iteration of a run; each call performs one and waits for its end."""
+    """The compiled iteration of a run, of several seeds or over several devices; each call performs one and waits for it."""
 
-    def __init__(self, config: ExperimentConfig):
+    def __init__(self, config: ExperimentConfig, seeds: int = 1, devices: int = 1):
         env = make(config.env, physics=config.physics, horizon=config.horizon)
         algorithm = make_algorithm(config.algorithm, env, config.policy, config.iterations)
-        self.env_steps = algorithm.env_steps_per_iteration
-        self._key = training.base_key(config.seed)
-        self._state = jax.jit(algorithm.init)(self._key)
+        self.env_steps = seeds * algorithm.env_steps_per_iteration
+        keys = jnp.stack([window.base_key(config.seed + seed) for seed in range(seeds)])
         start = time.perf_counter()
-        iterate = jax.jit(
-            lambda state, key: algorithm.iterate(state, jax.random.fold_in(key, state.step)), donate_argnums=0
-        )
-        self._iterate = iterate.lower(self._state, self._key).compile()
+        self._states, self._iterate = window.begin(algorithm, keys, 1, sharding.make_mesh(devices))
         self.compile_seconds = time.perf_counter() - start
 
     def __call__(self) -> None:
-        self._state, _ = jax.block_until_ready(self._iterate(self._state, self._key))
+        self._states, _ = jax.block_until_ready(self._iterate(self._states, 1))

@@ -1,19 +1,20 @@
 """How the time of a meta-iteration grows: the whole of it, episodes, inner steps and meta-update of second-order MAML-PPO.
 
 The environment is a pure JAX function; everything but the axis in question stays as it is. Columns:
-  axis, size           what grows, and to what: `tasks` per meta-iteration, each with as many environments
+  axis, size           what grows, and to what: `tasks` per meta-iteration, each with as many environments; `seeds`, runs in one
+                       program; `devices` over which the tasks are split
   iteration_seconds    median
   seconds_per_one      that over the size
   of_first             seconds_per_one over that of the smallest size: below 1, many together are cheaper
-  exponent             in the axis's last row: slope of log time over log size between the sizes of FIT, by least squares; 1 is
-                       proportional
+  exponent             in the axis's last row: slope of log time over log size between the sizes of `Axis.fit`, by least squares;
+                       1 is proportional
   compile_seconds      to trace and compile the iteration, cold
   note                 sizes of the rest
 """
 
 import itertools
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,53 +26,60 @@ from . import figures, meta_iteration, timing
 from .meta_iteration import MetaIteration
 
 ENV, HORIZON = "point", 20  # its own steps per episode
-FIT = (8, 256)
+NUM_TASKS = 32  # on the other axes
 REPEATS = 9
 
 
 class Axis(NamedTuple):
     """Something that can be made larger."""
 
-    configure: Callable[[int], ExperimentConfig]
+    make: Callable[[int], MetaIteration]
     sizes: tuple[int, ...]
-    more: tuple[int, ...]  # on an accelerator
+    fit: tuple[int, int]  # the exponent is fitted to sizes from here to here
+
+
+def _configure(num_tasks: int) -> ExperimentConfig:
+    return meta_iteration.configure(ENV, "auto", HORIZON, num_tasks)
 
 
 AXES = {
-    "tasks": Axis(
-        lambda n: meta_iteration.configure(ENV, "auto", HORIZON, n), (4, 8, 16, 32, 64, 128, 256), (512, 1024)
-    ),
+    "tasks": Axis(lambda n: MetaIteration(_configure(n)), (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024), fit=(8, 256)),
+    "seeds": Axis(lambda n: MetaIteration(_configure(NUM_TASKS), seeds=n), (1, 2, 4, 8, 16), fit=(1, 16)),
+    "devices": Axis(lambda n: MetaIteration(_configure(NUM_TASKS), devices=n), (1, 2, 4, 8), fit=(1, 8)),
 }
 
 
 def measure() -> list[dict[str, Any]]:
-    """Rows of each axis."""
-    return [row for name, axis in AXES.items() for row in _rows(name, axis)]
+    """Rows of each axis; there are as many devices as there are."""
+    there = jax.local_device_count()
+    axes = AXES | {"devices": AXES["devices"]._replace(sizes=tuple(n for n in AXES["devices"].sizes if n <= there))}
+    return [row for name, axis in axes.items() if len(axis.sizes) > 1 for row in _rows(name, axis)]
 
 
 def _rows(name: str, axis: Axis) -> list[dict[str, Any]]:
-    sizes = axis.sizes if jax.default_backend() == "cpu" else axis.sizes + axis.more
-    iterations = {size: MetaIteration(axis.configure(size)) for size in sizes}
+    iterations = {size: axis.make(size) for size in axis.sizes}
     times = timing.in_turn(iterations, REPEATS)
-    seconds = {size: statistics.median(times[size]) for size in sizes}
+    seconds = {size: statistics.median(times[size]) for size in axis.sizes}
+    first, *_, last = axis.sizes
+    tasks = "" if name == "tasks" else f"{NUM_TASKS} tasks, "
     return [
         {
             "axis": name,
             "size": size,
             "iteration_seconds": seconds[size],
             "seconds_per_one": seconds[size] / size,
-            "of_first": seconds[size] / size / (seconds[sizes[0]] / sizes[0]),
-            "exponent": fit_exponent(sizes, list(seconds.values())) if size == sizes[-1] else None,
+            "of_first": seconds[size] / size / (seconds[first] / first),
+            "exponent": fit_exponent(seconds, axis.fit) if size == last else None,
             "compile_seconds": iterations[size].compile_seconds,
-            "note": f"{ENV}, {meta_iteration.describe(axis.configure(size))}; median of {REPEATS}",
+            "note": f"{ENV}, {tasks}{meta_iteration.describe(_configure(NUM_TASKS))}; median of {REPEATS}",
         }
-        for size in sizes
+        for size in axis.sizes
     ]
 
 
-def fit_exponent(sizes: Sequence[int], seconds: Sequence[float]) -> float:
-    """Slope of log seconds over log size between the sizes of FIT, by least squares."""
-    inside = [(size, s) for size, s in zip(sizes, seconds, strict=True) if FIT[0] <= size <= FIT[1]]
+def fit_exponent(seconds: Mapping[int, float], fit: tuple[int, int]) -> float:
+    """Slope of log seconds over log size, by least squares, from the smallest size of `fit` to the greatest."""
+    inside = [(size, s) for size, s in seconds.items() if fit[0] <= size <= fit[1]]
     return float(np.polyfit(*np.log(inside).T, deg=1)[0])
 
 
@@ -81,7 +89,8 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
         for name, group in itertools.groupby(rows, lambda row: row["axis"]):
             *_, last = points = list(group)
             sizes = np.array([row["size"] for row in points])
-            label = f"{name}: exponent {last['exponent']:.2f} from {FIT[0]} to {FIT[1]}"
+            low, high = AXES[name].fit
+            label = f"{name}: exponent {last['exponent']:.2f} from {low} to {high}"
             (line,) = axes.loglog(sizes, [row["iteration_seconds"] for row in points], "o-", label=label)
             proportional = last["iteration_seconds"] * sizes / sizes[-1]
             axes.loglog(sizes, proportional, "--", color=line.get_color(), alpha=0.4, label="proportional")

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 
 from . import judging, sharding
 from .checkpoint import Checkpoints
@@ -19,7 +19,7 @@ from .config import ExperimentConfig
 from .errors import ConfigError
 from .runlog import RunLog, SilentLog, read_metrics, readable_errors
 from .types import Algorithm, MetaEnv, RunState, Suite
-from .window import base_key, check_memory, each_seed, make_window
+from .window import base_key, begin, check_memory
 
 MAX_ROLLBACKS = 3
 
@@ -92,33 +92,26 @@ def train(
     with contextlib.ExitStack() as stack:
         for run in runs:
             stack.enter_context(readable_errors(run.log.directory))
-        stack.enter_context(sharding.use_mesh(mesh))
-        layout = _layout(mesh)
-        init = jax.jit(each_seed(algorithm.init, len(runs)), out_shardings=layout)
-        states = init(keys)
         stores = [Checkpoints(r.log.directory / "checkpoints", config.keep_checkpoints) for r in runs]
-        if stores[0].latest_step is None:
+        done = stores[0].latest_step
+        if done is not None and done > config.iterations:
+            raise ConfigError(f"the run has done {done} iterations, more than --iterations {config.iterations}.")
+        states, window = begin(algorithm, keys, config.window, mesh)
+        check_memory(window, len(runs))
+        if done is None:
             _save(stores, states, [None] * len(runs))
         else:
             states = _restore(stores, states)
             runs[0].log.truncate(int(states.step[0]))
-        step = int(states.step[0])
-        if step > config.iterations:
-            raise ConfigError(f"the run has done {step} iterations, more than --iterations {config.iterations}.")
-        window = jax.jit(
-            make_window(algorithm, keys, config.window), donate_argnums=0, out_shardings=layout and (layout, None)
-        )
-        window = window.lower(states, 1).compile()
-        check_memory(window, len(runs))
         for run in runs:
             run.log.write_config(run.config)  # a resumed run may have been given more iterations
         states = _loop(runs, algorithm, window, states, stores, progress)
         for store in stores:
             store.close()
-    if not sharding.is_first_process():
-        return []
-    states = jax.device_get(states._replace(rollout=()))  # evaluated on one device
-    return [judging.sum_up(*run, algorithm, eval_env, _pick(states, seed)) for seed, run in enumerate(runs)]
+        if not sharding.is_first_process():
+            return []
+        states = jax.device_get(states._replace(rollout=()))  # evaluated on one device
+        return [judging.sum_up(*run, algorithm, eval_env, _pick(states, seed)) for seed, run in enumerate(runs)]
 
 
 def _loop(
@@ -204,14 +197,6 @@ def _restore(stores: Sequence[Checkpoints], like: RunState) -> RunState:
     restored = [store.restore(_pick(like, seed)) for seed, store in enumerate(stores)]
     states = jax.tree.map(lambda *x: jnp.stack(x), *restored)
     return jax.tree.map(lambda x, wanted: jax.device_put(x, wanted.sharding), states, like)
-
-
-def _layout(mesh: Mesh) -> RunState | None:
-    """Where states `[S, ...]` lie: all but standing rollouts on every device. None where there is but one device."""
-    if mesh.size == 1:
-        return None
-    everywhere, split = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec(None, sharding.AXIS))
-    return RunState(*[everywhere] * len(RunState._fields))._replace(rollout=split)
 
 
 def _mean_row(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -1,11 +1,13 @@
 """Iterations as one compiled program: of one seed or of several, and whether these fit into memory together."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from . import sharding
 from .types import Algorithm, Array, Key, RunState
 
 
@@ -60,6 +62,30 @@ def make_window(algorithm: Algorithm, keys: Key, size: int) -> Callable:
         return each_seed(lambda state, key: window(state, key, count), len(keys))(states, keys)
 
     return windows
+
+
+class Begun(NamedTuple):
+    """Runs at their beginning."""
+
+    states: RunState  # [S, ...]
+    window: Any  # compiled: states, count -> states, metrics (see `make_window`)
+
+
+def begin(algorithm: Algorithm, keys: Key, size: int, mesh: Mesh) -> Begun:
+    """The first states of the runs with these keys `[S]`, and their compiled window, over the devices of a mesh."""
+    layout, num_seeds = _layout(mesh), len(keys)
+    with sharding.use_mesh(mesh):
+        states = jax.jit(each_seed(algorithm.init, num_seeds), out_shardings=layout)(keys)
+        window = jax.jit(make_window(algorithm, keys, size), donate_argnums=0, out_shardings=layout and (layout, None))
+        return Begun(states, window.lower(states, 1).compile())
+
+
+def _layout(mesh: Mesh) -> RunState | None:
+    """Where states `[S, ...]` lie: all but standing rollouts on every device. None where there is but one device."""
+    if mesh.size == 1:
+        return None
+    everywhere, split = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec(None, sharding.AXIS))
+    return RunState(*[everywhere] * len(RunState._fields))._replace(rollout=split)
 
 
 def check_memory(compiled: Any, num_runs: int) -> None:
