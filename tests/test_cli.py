@@ -18,9 +18,9 @@ import pytest
 from metarl_jax import cli, envs, presets, runlog
 from metarl_jax.algorithms import ALGORITHMS
 from metarl_jax.algorithms.reptile import ReptileConfig
+from metarl_jax.cli.train import parse_train
 from metarl_jax.config import ExperimentConfig, from_json
 from metarl_jax.networks import MEMORIES, NETWORKS
-from metarl_jax.options import parse_train
 
 TINY = ["--iterations", "2", "--horizon", "5", "--algorithm.num-tasks", "2", "--algorithm.envs-per-task", "2"]
 TINY += ["--evaluation.tasks", "4", "--evaluation.episodes", "2", "--evaluation.steps", "1"]

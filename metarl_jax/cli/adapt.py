@@ -2,19 +2,55 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import jax
+import tyro
 
 from .. import console, plots, runlog, test_time
-from ..errors import ConfigError
-from ..options import parse_adapt
+from ..errors import ConfigError, lookup
 from ..policies import make_policy
+from ..test_time import OnlineConfig
 from ..window import evaluation_key
+from .options import check_ranges, parse
 from .runs import make_env, restore
 
 
+@dataclasses.dataclass(frozen=True)
+class AdaptOptions:
+    """Let a run go on learning new tasks from its own episodes, beside a copy that does not.
+
+    Tables, JSON in RUN/eval, a curve over episodes in RUN/plots.
+    """
+
+    run: tyro.conf.Positional[Path]
+    """Run directory."""
+    env: str | None = None
+    """Environment to draw the tasks from; the run's own where left out."""
+    tasks: int = 20
+    """Tasks, each learned by itself."""
+    episodes: int = 10
+    """Episodes of each task in each of the run's own adaptation steps, and in the comparison at the end."""
+    steps: int | None = None
+    """Adaptation steps as the run was trained to take them, before it goes on; its own number where left out."""
+    seed: int | None = None
+    """Seed of tasks and episodes; the run's own where left out."""
+    checkpoint: str = "latest"
+    """`latest` or `best` (by return after adaptation in training)."""
+    online: OnlineConfig = OnlineConfig()
+    """How it learns."""
+
+
+def parse_options(argv: list[str]) -> AdaptOptions:
+    """The options of `metarl adapt`; ConfigError or exit 2 on bad ones."""
+    options = parse(AdaptOptions, argv)
+    lookup(options.checkpoint, {"latest": 0, "best": 0}, "checkpoint")
+    check_ranges(options, {"tasks": (1, 2**20), "episodes": (1, 2**20), "steps": (0, 2**20), "seed": (0, 2**32)})
+    return options
+
+
 def run(argv: list[str]) -> int:
-    options = parse_adapt(argv)
+    options = parse_options(argv)
     config = runlog.read_config(options.run)
     seed = config.seed if options.seed is None else options.seed
     trained, env = make_env(config, "train"), _make_tasks(config, options)

@@ -1,9 +1,25 @@
 """`metarl bench`."""
 
+import dataclasses
 import shlex
+from pathlib import Path
+
+import tyro
 
 from .. import benchmarks
-from ..options import BenchOptions, parse
+from .options import parse
+
+
+@dataclasses.dataclass(frozen=True)
+class BenchOptions:
+    """Measure; see benchmarks/."""
+
+    name: tyro.conf.Positional[str]
+    """Which benchmark: throughput, scaling, peers, physics, metaworld, metaworld-bridge, metaworld-memory or sequence."""
+    json: bool = False
+    """Print one JSON object instead of a table."""
+    out: Path | None = None
+    """Directory that also gets NAME.json, NAME.md (a Markdown table) and, of benchmarks that draw, NAME.png."""
 
 
 def run(argv: list[str]) -> int:

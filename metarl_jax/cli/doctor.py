@@ -1,7 +1,14 @@
 """`metarl doctor`."""
 
+import dataclasses
+
 from .. import console, doctor
-from ..options import DoctorOptions, parse
+from .options import parse
+
+
+@dataclasses.dataclass(frozen=True)
+class DoctorOptions:
+    """Versions, devices, which physics backends work here and why others do not."""
 
 
 def run(argv: list[str]) -> int:

@@ -2,11 +2,72 @@
 
 import dataclasses
 import importlib.util
+from pathlib import Path
+
+import tyro
 
 from .. import console, judging, runlog
-from ..errors import ConfigError
-from ..options import parse_evaluate
+from ..errors import ConfigError, lookup
+from .options import parse
 from .runs import make_env, restore
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateOptions:
+    """How a run adapts to tasks it has not seen: tables, JSON in RUN/eval, figures in RUN/plots.
+
+    On its own environment (`--on native`), or on the installed metaworld package (`--on metaworld`).
+    """
+
+    run: tyro.conf.Positional[Path]
+    """Run directory."""
+    on: str = "native"
+    """`native`: held-out tasks of the run's environment; `metaworld`: the installed package's environments."""
+    tasks: int | None = None
+    """Native: held-out tasks; the run's own number where left out."""
+    episodes: int | None = None
+    """Episodes of each task (on metaworld: of each goal) per point; the run's own number where left out."""
+    steps: tuple[int, ...] = ()
+    """Native: adaptation steps to show (for example 0 1 2 3); 0 to the run's own number where left out."""
+    horizon: int | None = None
+    """Steps per episode; where left out, the run's own number, on metaworld the package's 500."""
+    seed: int | None = None
+    """Seed of the tasks; the run's own where left out (on metaworld that of the goals in its environment's name)."""
+    checkpoint: str = "latest"
+    """`latest` or `best` (by return after adaptation in training)."""
+    physics: str | None = None
+    """Native: physics backend; the run's own where left out."""
+    suite: str | None = None
+    """Metaworld: ML10, MT10, ML1-reach-v3, MT1-reach-v3, ...; what the run was trained on where left out."""
+    split: str | None = None
+    """Metaworld: `train` or `test`; `test` where left out (MT suites only have `train`)."""
+    evaluator: str | None = None
+    """Metaworld: `per-goal` (equally many episodes of each; the default), `official` (the package's functions), or `both`."""
+    adaptation_episodes: tuple[int, ...] = ()
+    """Metaworld, per-goal: episodes that one adaptation step sees; 0 1 2 5 10 where left out, 0 for runs that do not adapt."""
+    actions: str | None = None
+    """Metaworld: in evaluation episodes, `sampled` (where left out) or `mode`, the most likely action."""
+
+
+def parse_evaluate(argv: list[str]) -> EvaluateOptions:
+    """The options of `metarl evaluate`; ConfigError or exit 2 on bad ones."""
+    options = parse(EvaluateOptions, argv)
+    lookup(options.on, {"native": 0, "metaworld": 0}, "place to evaluate on")
+    lookup(options.checkpoint, {"latest": 0, "best": 0}, "checkpoint")
+    native, metaworld = ("tasks", "steps", "physics"), ("suite", "split", "evaluator", "adaptation_episodes", "actions")
+    for name in metaworld if options.on == "native" else native:
+        if getattr(options, name) not in (None, ()):
+            other = "metaworld" if options.on == "native" else "native"
+            raise ConfigError(f"--{name.replace('_', '-')} goes with --on {other} only.")
+    if options.evaluator == "official":
+        for name in ("episodes", "adaptation_episodes"):
+            if getattr(options, name) not in (None, ()):
+                raise ConfigError(
+                    f"--{name.replace('_', '-')} goes with --evaluator per-goal: the official one has its own."
+                )
+    if options.steps and min(options.steps) < 0:
+        raise ConfigError(f"--steps must not be negative: {options.steps}.")
+    return options
 
 
 def run(argv: list[str]) -> int:

@@ -1,11 +1,18 @@
 """`metarl list`."""
 
+import dataclasses
+
 from .. import console, envs
 from ..algorithms import ALGORITHMS
 from ..envs.physics import BACKENDS
 from ..networks import MEMORIES, NETWORKS
-from ..options import ListOptions, parse
 from ..presets import PRESETS
+from .options import parse
+
+
+@dataclasses.dataclass(frozen=True)
+class ListOptions:
+    """Everything that has a name: presets, environments, algorithms, networks, memories, physics backends."""
 
 
 def run(argv: list[str]) -> int:

@@ -1,19 +1,47 @@
 """`metarl paths`."""
 
 import dataclasses
+from pathlib import Path
 
 import jax
 import numpy as np
+import tyro
 
 from .. import evaluation, plots, rollout, runlog
-from ..errors import ConfigError
-from ..options import parse_paths
+from ..errors import ConfigError, lookup
 from ..window import evaluation_key
+from .options import check_ranges, parse
 from .runs import make_env, restore
 
 
+@dataclasses.dataclass(frozen=True)
+class PathsOptions:
+    """Where a run's point goes on held-out tasks, before and after each adaptation step (or episode of a memory)."""
+
+    run: tyro.conf.Positional[Path]
+    """Run directory, of an environment on the plane (point...)."""
+    tasks: int = 5
+    """Held-out tasks, a column each."""
+    steps: int | None = None
+    """Adaptation steps K, K + 1 rows; the run's own number where left out."""
+    seed: int | None = None
+    """Seed of tasks and episodes; the run's own where left out."""
+    checkpoint: str = "latest"
+    """`latest` or `best` (by return after adaptation in training)."""
+    out: Path | None = None
+    """PNG to write; RUN/plots/paths.png where left out."""
+
+
+def parse_options(argv: list[str]) -> PathsOptions:
+    """The options of `metarl paths`; ConfigError or exit 2 on bad ones."""
+    options = parse(PathsOptions, argv)
+    lookup(options.checkpoint, {"latest": 0, "best": 0}, "checkpoint")
+    check_ranges(options, {"tasks": (1, 21), "steps": (0, 20), "seed": (0, 2**32)})
+    return options
+
+
 def run(argv: list[str]) -> int:
-    options = parse_paths(argv)
+    options = parse_options(argv)
     config = runlog.read_config(options.run)
     if not config.env.startswith("point"):
         raise ConfigError(f"the run was trained on {config.env!r}: only paths on the plane (point...) can be drawn.")

@@ -1,8 +1,23 @@
 """`metarl plot`."""
 
+import dataclasses
+from pathlib import Path
+
+import tyro
+
 from .. import plots, runlog
 from ..errors import ConfigError
-from ..options import PlotOptions, parse
+from .options import parse
+
+
+@dataclasses.dataclass(frozen=True)
+class PlotOptions:
+    """Learning curves of one or several runs in one figure."""
+
+    runs: tyro.conf.Positional[tuple[Path, ...]]
+    """Run directories."""
+    out: Path = Path("learning.png")
+    """PNG to write."""
 
 
 def run(argv: list[str]) -> int:

@@ -1,9 +1,62 @@
 """`metarl sweep`."""
 
+import dataclasses
 import json
+from pathlib import Path
+from typing import Annotated
 
-from .. import console, plots, runlog, sweep
-from ..options import parse_sweep, parse_train
+import tyro
+
+from .. import console, plots, presets, runlog, sweep
+from ..errors import ConfigError, lookup
+from .options import check_ranges, check_seeds, parse, spread
+from .train import parse_train
+
+
+@dataclasses.dataclass(frozen=True)
+class SweepOptions:
+    """Run a grid over the configuration: metarl sweep PRESET --out DIR --grid FIELD=A,B ... [-- options of metarl train].
+
+    A process for each run, in DIR/SETTINGS/seed-N. The same command again goes on where it ended. At the end DIR/table.json
+    and DIR/table.png.
+    """
+
+    preset: tyro.conf.Positional[str]
+    """Preset to begin with."""
+    out: Path
+    """Directory of the sweep."""
+    grid: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """An axis, for example algorithm.inner.lr=0.05,0.1; once for each."""
+    seeds: Annotated[tuple[int, ...], tyro.conf.arg(metavar="0..7|0 1 2")] = (0,)
+    """Seeds of every setting."""
+    jobs: int = 1
+    """Processes at once on this machine."""
+    slurm: tuple[str, ...] = ()
+    """Submit to Slurm instead, with these parameters of submitit, for example timeout_min=60 slurm_partition=gpu."""
+
+    @property
+    def slurm_parameters(self) -> dict[str, int | str]:
+        """Numbers as such."""
+        pairs = (word.partition("=") for word in self.slurm)
+        return {name: int(value) if value.isdigit() else value for name, _, value in pairs}
+
+
+def parse_sweep(argv: list[str]) -> tuple[SweepOptions, list[str]]:
+    """The options of `metarl sweep`, and preset and options that all its runs share; ConfigError or exit 2 on bad ones."""
+    argv, common = (argv[: argv.index("--")], argv[argv.index("--") + 1 :]) if "--" in argv else (list(argv), [])
+    spread(argv, "--seeds")
+    options = parse(SweepOptions, argv)
+    lookup(options.preset, presets.PRESETS, "preset")
+    check_ranges(options, {"jobs": (1, 1025)})
+    check_seeds(options.seeds)
+    if not options.seeds:
+        raise ConfigError("--seeds needs at least one.")
+    taken = {"--seed", "--seeds", "--run-dir", "--resume", "--preset"} & {word.partition("=")[0] for word in common}
+    if taken:
+        raise ConfigError(f"{', '.join(sorted(taken))} after -- is the sweep's own matter.")
+    if any("=" not in word for word in options.slurm):
+        raise ConfigError(f"--slurm {' '.join(options.slurm)}: write name=value ...")
+    return options, [options.preset, *common]
 
 
 def run(argv: list[str]) -> int:

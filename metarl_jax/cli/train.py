@@ -4,17 +4,87 @@ import contextlib
 import dataclasses
 import os
 import sys
+from pathlib import Path
+from typing import Annotated
 
 import jax
+import tyro
 
-from .. import console, sharding, training
-from ..algorithms import make_algorithm
-from ..options import TrainOptions, parse_train
+from .. import console, presets, runlog, sharding, training
+from ..algorithms import ALGORITHMS, make_algorithm
+from ..config import ExperimentConfig, changed_fields
+from ..errors import ConfigError, lookup
 from ..runlog import RunLog, SilentLog
 from ..training import Run
 from ..window import TooLarge
 from . import hosts
+from .options import check_seeds, spread, take
 from .runs import make_env
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainOptions:
+    """Train a preset (the first argument; cheetah-dir-maml where left out), or resume a run."""
+
+    config: Annotated[ExperimentConfig, tyro.conf.arg(name="")]
+    run_dir: Path | None = None
+    """Where the run goes; runs/PRESET-sSEED-TIME where left out. Must not hold anything yet."""
+    resume: Path | None = None
+    """Run directory to go on with; of its configuration, only --iterations can change."""
+    seeds: Annotated[tuple[int, ...], tyro.conf.arg(metavar="0..7|0 1 2")] = ()
+    """Several runs in one compiled program, one for each seed, in RUN_DIR/seed-N."""
+    devices: int = 1
+    """Devices of each process to split the tasks over; on CPU, as many parts of it."""
+    distributed: bool = False
+    """This is one of several processes that Slurm, Open MPI or Kubernetes started; they find each other."""
+    coordinator: str | None = None
+    """HOST:PORT of process 0, where processes do not find each other; with --processes and --process-id."""
+    processes: int | None = None
+    """How many processes there are."""
+    process_id: int | None = None
+    """Which of them this is, from 0."""
+
+
+def parse_train(argv: list[str]) -> TrainOptions:
+    """The options of `metarl train [PRESET] [--resume RUN] [--field value ...]`; ConfigError or exit 2 on bad ones."""
+    argv = list(argv)
+    preset = argv.pop(0) if argv and not argv[0].startswith("-") else take(argv, "--preset")
+    resume = take(argv, "--resume")
+    spread(argv, "--seeds")
+    algorithm = take(argv, "--algorithm")
+    if resume is None:
+        default = lookup(preset or presets.DEFAULT, presets.PRESETS, "preset").config
+    elif preset is not None:
+        raise ConfigError(f"--resume {resume} goes on with that run's configuration: leave the preset {preset!r} out.")
+    else:
+        default = runlog.read_config(Path(resume))
+    if algorithm is not None:
+        default = dataclasses.replace(default, algorithm=lookup(algorithm, ALGORITHMS, "algorithm").config)
+
+    prog = f"metarl train {preset or ''}".strip()
+    options = tyro.cli(TrainOptions, args=argv, prog=prog, default=TrainOptions(default))
+    if resume is not None:
+        changed = set(changed_fields(runlog.read_config(Path(resume)), options.config)) - {"iterations"}
+        if changed or options.run_dir:
+            names = ", ".join(sorted(changed | ({"run_dir"} if options.run_dir else set())))
+            raise ConfigError(f"a resumed run keeps its configuration: {names} cannot change (only iterations can).")
+        options = dataclasses.replace(options, resume=Path(resume))
+    return _checked(options)
+
+
+def _checked(options: TrainOptions) -> TrainOptions:
+    """ConfigError where options do not go together."""
+    given = [x is not None for x in (options.coordinator, options.processes, options.process_id)]
+    if any(given) and (not all(given) or options.distributed):
+        raise ConfigError("--coordinator, --processes and --process-id go together, and instead of --distributed.")
+    if all(given) and not 0 <= options.process_id < options.processes:
+        raise ConfigError(f"--process-id must lie in [0, {options.processes - 1}], not {options.process_id}.")
+    if (any(given) or options.distributed) and options.resume is None and options.run_dir is None:
+        raise ConfigError("several processes need the same --run-dir.")
+    if options.seeds and options.resume is not None:
+        raise ConfigError("--seeds begins runs: resume each of them by itself.")
+    check_seeds(options.seeds)
+    return options
 
 
 def run(argv: list[str]) -> int:

@@ -6,17 +6,67 @@ from pathlib import Path
 
 import jax
 import numpy as np
+import tyro
 
 from .. import envs, rollout, runlog, video
-from ..errors import ConfigError
-from ..options import parse_video
+from ..errors import ConfigError, lookup
 from ..types import Suite
 from ..window import base_key, evaluation_key
+from .options import check_ranges, parse
 from .runs import HOST, make_env, restore
 
 
+@dataclasses.dataclass(frozen=True)
+class VideoOptions:
+    """Film an episode: of a trained run on a held-out task, or of an environment (--env)."""
+
+    run: tyro.conf.Positional[Path | None] = None
+    """Run directory."""
+    env: str | None = None
+    """Environment to film instead of a run (`metarl list` names them)."""
+    policy: str | None = None
+    """With --env, who acts: `random` (where left out), or `expert`, Meta-World's scripted policy (forms that show the goal)."""
+    steps: int | None = None
+    """Adaptation steps before the episode; the run's own number where left out, 0 is before adaptation."""
+    checkpoint: str | None = None
+    """`latest` (where left out) or `best` checkpoint of the run."""
+    task: int = 0
+    """Which task: of a run, its number among the held-out tasks of `metarl evaluate` with the same seed."""
+    seed: int | None = None
+    """Seed of tasks and episode; the run's own where left out, 0 with --env."""
+    frames: int | None = None
+    """Frames to film, one per control step and the reset; a whole episode where left out. A termination ends it anyway."""
+    out: Path | None = None
+    """File to write, .mp4 or .gif; RUN/plots/video-steps..-task..-seed...mp4, or ENV.mp4 in this folder, where left out."""
+    overwrite: bool = False
+    """Replace a file that is there."""
+    camera: str | None = None
+    """Camera of the MuJoCo model; its usual one where left out."""
+    width: int = 480
+    """Pixels."""
+    height: int = 480
+    """Pixels."""
+    physics: str | None = None
+    """Physics backend; the run's own where left out, `auto` with --env."""
+
+
+def parse_options(argv: list[str]) -> VideoOptions:
+    """The options of `metarl video`; ConfigError or exit 2 on bad ones."""
+    options = parse(VideoOptions, argv)
+    if (options.run is None) == (options.env is None):
+        raise ConfigError("name either a run directory or an environment (--env) to film.")
+    for name in ("policy",) if options.run else ("steps", "checkpoint"):
+        if getattr(options, name) is not None:
+            raise ConfigError(f"--{name} goes with {'--env' if options.run else 'a run directory'} only.")
+    lookup(options.policy or "random", {"random": 0, "expert": 0}, "policy")
+    lookup(options.checkpoint or "latest", {"latest": 0, "best": 0}, "checkpoint")
+    ranges = {"steps": (0, 2**31), "task": (0, 2**20), "seed": (0, 2**32), "frames": (2, 2**31)}
+    check_ranges(options, ranges | {"width": (16, 4097), "height": (16, 4097)})
+    return options
+
+
 def run(argv: list[str]) -> int:
-    options = parse_video(argv)
+    options = parse_options(argv)
     asked_gl = os.environ.pop("MUJOCO_GL", "")  # MuJoCo would read it, and not import where that backend is missing
     scene = _run_scene(options) if options.run else _env_scene(options)
     env, size = scene.env, (options.width, options.height)
