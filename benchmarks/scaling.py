@@ -85,8 +85,6 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
             (line,) = axes.loglog(sizes, [row["iteration_seconds"] for row in points], "o-", label=label)
             proportional = last["iteration_seconds"] * sizes / sizes[-1]
             axes.loglog(sizes, proportional, "--", color=line.get_color(), alpha=0.4, label="proportional")
-        sizes = sorted({row["size"] for row in rows})
-        axes.set_xticks(sizes, map(str, sizes))
-        axes.minorticks_off()
+        figures.mark(axes, [row["size"] for row in rows])
         axes.set(xlabel="size", ylabel="seconds per meta-iteration")
         axes.legend(frameon=False, fontsize="small")
