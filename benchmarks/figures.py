@@ -1,7 +1,7 @@
 """The frame of a benchmark's figure."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -18,3 +18,10 @@ def axes(path: Path, title: str) -> Iterator[Axes]:
     panel.spines[["top", "right"]].set_visible(False)
     panel.set_title(title, fontsize="medium")
     figure.savefig(path, dpi=150)
+
+
+def mark(panel: Axes, sizes: Iterable[int]) -> None:
+    """Names the sizes that were measured along a logarithmic x axis, and no others."""
+    sizes = sorted(set(sizes))
+    panel.set_xticks(sizes, [str(size) for size in sizes])
+    panel.set_xticks([], minor=True)

@@ -85,7 +85,7 @@ def fit_exponent(seconds: Mapping[int, float], fit: tuple[int, int]) -> float:
 
 def draw(rows: list[dict[str, Any]], path: Path) -> None:
     """Time over size, a line per axis, beside one that is proportional."""
-    with figures.axes(path, rows[0]["note"]) as axes:
+    with figures.axes(path, f"MAML-PPO on {ENV}") as axes:
         for name, group in itertools.groupby(rows, lambda row: row["axis"]):
             *_, last = points = list(group)
             sizes = np.array([row["size"] for row in points])
@@ -94,5 +94,6 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
             (line,) = axes.loglog(sizes, [row["iteration_seconds"] for row in points], "o-", label=label)
             proportional = last["iteration_seconds"] * sizes / sizes[-1]
             axes.loglog(sizes, proportional, "--", color=line.get_color(), alpha=0.4, label="proportional")
+        figures.mark(axes, [row["size"] for row in rows])
         axes.set(xlabel="size", ylabel="seconds per meta-iteration")
         axes.legend(frameon=False, fontsize="small")

@@ -86,9 +86,7 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
         for (env, physics), group in itertools.groupby(measured, lambda row: (row["env"], row["physics"])):
             points = [(row["tasks"], row["env_steps_per_second"]) for row in group]
             axes.loglog(*zip(*points, strict=True), "o-", label=f"{env}, {physics}")
-        tasks = sorted({row["tasks"] for row in rows})
-        axes.set_xticks(tasks, map(str, tasks), minor=False)
-        axes.minorticks_off()
+        figures.mark(axes, [row["tasks"] for row in rows])
         axes.set(xlabel="tasks per meta-iteration", ylabel="environment steps / s")
         if measured:
             axes.legend(frameon=False, fontsize="small")
