@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from .. import losses, returns, rollout
 from ..distributions import Gaussian
-from ..errors import ConfigError
+from ..errors import ConfigError, nearest_divisors
 from ..networks import MEMORIES, NetworkConfig, make_memory, make_network
 from ..optim import OptimizerConfig, init_run_state, make_optimizer
 from ..policies import Policy, PolicyConfig, Sequence, input_size, make_act, make_policy, memory_inputs
@@ -83,9 +83,9 @@ def make(config: Rl2Config, env: MetaEnv | Suite, policy_config: PolicyConfig, i
     rollout.check_num_tasks(env, config.num_tasks, "algorithm.num_tasks")
     num_steps = config.episodes * env.spec.horizon
     if num_steps % config.chunk:
-        near = min((c for c in range(1, num_steps + 1) if num_steps % c == 0), key=lambda c: abs(c - config.chunk))
         raise ConfigError(
-            f"trials of {num_steps} steps cannot be cut into chunks of {config.chunk}; chunk can be {near}."
+            f"trials of {num_steps} steps cannot be cut into chunks of {config.chunk}; chunk can be "
+            f"{nearest_divisors(num_steps, config.chunk)}."
         )
     policy = make_policy(policy_config, env.spec)
     model = make_actor_critic(config, policy, policy_config, env.spec)
