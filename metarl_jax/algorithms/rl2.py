@@ -134,8 +134,8 @@ def make_actor_critic(config: Rl2Config, policy: Policy, policy_config: PolicyCo
     """The policy and a critic with a memory of its own, or with the policy's."""
     if policy_config.memory.name == "none":
         raise ConfigError(f"rl2 adapts by memory: set policy.memory.name to one of {', '.join(MEMORIES)}.")
-    memory = make_memory(policy_config.memory)
-    network = make_network(config.critic, 1, out_scale=1.0)
+    memory = make_memory(policy_config.memory, policy_config.compute_dtype)
+    network = make_network(config.critic, 1, 1.0, policy_config.compute_dtype)
 
     def init(key: Key) -> Params:
         key_policy, key_memory, key_value = jax.random.split(key, 3)
