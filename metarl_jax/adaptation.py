@@ -34,10 +34,19 @@ def inner_step(loss: Loss, params: Params, rates: Params, batch: Any, first_orde
     return jax.tree.map(lambda p, r, g: p - r * g, params, rates, grads), optax.tree.norm(grads)
 
 
-def adapt(loss: Loss, params: Params, rates: Params, batches: Sequence, first_order: bool) -> tuple[Params, Array]:
-    """K inner steps, one for each batch; returns adapted parameters and the mean gradient norm."""
-    norms = []
-    for batch in batches:
-        params, norm = inner_step(loss, params, rates, batch, first_order)
-        norms.append(norm)
-    return params, jnp.mean(jnp.stack(norms))
+def adapt(
+    loss: Loss, params: Params, rates: Params, batches: Sequence, first_order: bool, remat: bool = False
+) -> tuple[Params, Array]:
+    """K inner steps, one for each batch; returns adapted parameters and the mean gradient norm.
+
+    With `remat`, a gradient through them computes each step a second time and keeps nothing of it but its parameters.
+    """
+
+    def step(params: Params, batch: Any) -> tuple[Params, Array]:
+        return inner_step(loss, params, rates, batch, first_order)
+
+    # Only in a loop does XLA put the second time off until it is needed; keeping everything, it does better without one.
+    body = jax.checkpoint(step, prevent_cse=False) if remat else step
+    batches = jax.tree.map(lambda *xs: jnp.stack(xs), *batches)
+    params, norms = jax.lax.scan(body, params, batches, unroll=not remat)
+    return params, norms.mean()

@@ -1,4 +1,4 @@
-"""The one error that is the user's to mend, and how to look a name up."""
+"""The one error that is the user's to mend, and what its messages suggest."""
 
 import difflib
 from collections.abc import Mapping
@@ -19,3 +19,10 @@ def lookup(name: str, table: Mapping, kind: str):
     near = max(table, key=likeness)
     hint = f"did you mean {near!r}?" if likeness(near) > 0.6 else f"choose from {', '.join(sorted(table))}."
     raise ConfigError(f"unknown {kind} {name!r}: {hint}")
+
+
+def nearest_divisors(size: int, wanted: int) -> str:
+    """The numbers next to `wanted`, below and above, that divide `size`: "2 or 4"."""
+    fitting = [d for d in range(1, size + 1) if size % d == 0]
+    below, above = [d for d in fitting if d < wanted], [d for d in fitting if d > wanted]
+    return " or ".join(str(d) for d in below[-1:] + above[:1])

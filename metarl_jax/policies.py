@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -37,6 +37,9 @@ class PolicyConfig:
     """Upper bound of the logarithm of the standard deviation."""
     normalize_obs: bool = False
     """Standardise observations by their running mean and variance."""
+    compute_dtype: Literal["float32", "bfloat16"] = "float32"
+    """Precision of matrix products, and of activations between a network's layers, in policy, memory and critic alike.
+    Parameters, recurrences, last layers, distributions and losses are float32 either way."""
 
     def __post_init__(self):
         if not -np.inf < self.min_log_std < self.init_log_std < self.max_log_std < np.inf:
@@ -81,7 +84,7 @@ def make_policy(config: PolicyConfig, spec: EnvSpec) -> Policy:
             f"{low.tolist()} to {high.tolist()}: set policy.distribution to 'gaussian'."
         )
     # A small last layer: first actions are near zero whatever the observation.
-    network = make_network(config.network, spec.action_dim, out_scale=0.01)
+    network = make_network(config.network, spec.action_dim, out_scale=0.01, compute_dtype=config.compute_dtype)
     lowest, span = config.min_log_std, config.max_log_std - config.min_log_std
 
     def init_head(key: Key, in_dim: int) -> Params:
@@ -118,7 +121,7 @@ def make_policy(config: PolicyConfig, spec: EnvSpec) -> Policy:
             observe=observe,
         )
 
-    memory = make_memory(config.memory)
+    memory = make_memory(config.memory, config.compute_dtype)
 
     def init(key: Key) -> Params:
         key_memory, key_head = jax.random.split(key)

@@ -12,6 +12,7 @@ import jax
 
 Array = jax.Array
 Key = jax.Array
+DType = Any  # of an array, as NumPy names them
 Params = Any  # a pytree of arrays
 Task = Any  # a pytree of arrays: what distinguishes one task of a family from another
 EnvState = Any  # a pytree of arrays

@@ -26,8 +26,8 @@ def quadratic(params, target):
     return 0.5 * sum(jnp.sum((params[name] - target[name]) ** 2) for name in params)
 
 
-def after_steps(params, rates, k, first_order):
-    adapted, _ = adaptation.adapt(quadratic, params, rates, [TARGET] * k, first_order)
+def after_steps(params, rates, k, first_order, remat=False):
+    adapted, _ = adaptation.adapt(quadratic, params, rates, [TARGET] * k, first_order, remat)
     return quadratic(adapted, TARGET)
 
 
@@ -36,11 +36,12 @@ def same_rates(rate):
 
 
 @pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize("remat", [False, True])
 @pytest.mark.parametrize("k", [1, 2, 3])
 @pytest.mark.parametrize(("first_order", "power"), [(False, 2), (True, 1)])
 @pytest.mark.usefixtures("strict_ranks")
-def test_quadratic_meta_gradient(jit, k, first_order, power):
-    gradient = jax.grad(lambda p: after_steps(p, same_rates(RATE), k, first_order))
+def test_quadratic_meta_gradient(jit, remat, k, first_order, power):
+    gradient = jax.grad(lambda p: after_steps(p, same_rates(RATE), k, first_order, remat))
     grads = (jax.jit(gradient) if jit else gradient)(THETA)
     for name in THETA:
         expected = (1.0 - RATE) ** (power * k) * (THETA[name] - TARGET[name])
@@ -150,6 +151,13 @@ def test_meta_gradient_against_finite_differences(problem):
             expected = directional_difference(loss, meta, only)
             assert abs(expected) > 1e-4
             np.testing.assert_allclose(dot(grads, only), expected, rtol=1e-6)
+
+
+def test_rematerialised_gradient_is_the_same(problem):
+    config, inner, meta, trial = problem
+    again = InnerLoop(dataclasses.replace(config.inner, remat=True), inner.env, inner.policy, first_order=False)
+    grads, expected = (jax.jit(jax.grad(loss_of(config, i, trial)))(meta) for i in (again, inner))
+    jax.tree.map(lambda g, e: np.testing.assert_allclose(g, e, rtol=1e-6, atol=1e-12), grads, expected)
 
 
 def test_first_order_gradient_is_that_of_the_adapted_policies(problem):

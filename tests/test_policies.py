@@ -38,9 +38,11 @@ NUMPY = {
 
 @pytest.mark.parametrize("activation", NUMPY)
 @pytest.mark.parametrize("layer_norm", [False, True])
-def test_forward_pass(activation, layer_norm):
+@pytest.mark.parametrize(("compute_dtype", "rtol"), [("float32", 1e-5), ("bfloat16", 1e-2)])
+def test_forward_pass(activation, layer_norm, compute_dtype, rtol):
+    """Within roundings, relative to the largest output."""
     config = NetworkConfig(hidden=(7, 6), activation=activation, layer_norm=layer_norm)
-    network = make_network(config, 2, out_scale=1.0)
+    network = make_network(config, 2, 1.0, compute_dtype)
     obs = np.random.default_rng(0).normal(size=(3, 4, 5)).astype(np.float32)
     params = network.init(jax.random.key(0), 5)
     first, second, last = (np.asarray(k, np.float64) for k in kernels(params))
@@ -50,7 +52,10 @@ def test_forward_pass(activation, layer_norm):
         if layer_norm:
             x = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-6)
         x = NUMPY[activation](x)
-    np.testing.assert_allclose(network.apply(params, obs), x @ last, rtol=1e-4, atol=1e-5)
+    out, expected = network.apply(params, obs), x @ last
+    assert out.dtype == np.float32
+    error = np.abs(out - expected).max() / np.abs(expected).max()
+    assert error < rtol and (error > 1e-4) == (compute_dtype == "bfloat16")
 
 
 def test_log_std_starts_where_asked_and_stays_within_its_bounds():

@@ -30,6 +30,8 @@ class InnerLoopConfig:
     """Discount."""
     gae_lambda: float = 1.0
     """Exponential weight of generalised advantage estimation."""
+    remat: bool = False
+    """Compute each step again for the gradient through it, instead of keeping its activations: less memory, more time."""
 
     def __post_init__(self):
         if self.steps < 1:
@@ -70,7 +72,7 @@ class InnerLoop:
             rates = jax.tree.map(jnp.exp, meta["log_rate"])
         else:
             rates = jax.tree.map(lambda _: self.config.lr, policy_params)
-        return adaptation.adapt(self._loss, policy_params, rates, batches, self._first_order)
+        return adaptation.adapt(self._loss, policy_params, rates, batches, self._first_order, self.config.remat)
 
     def run_trial(self, meta: Params, stats: normalize.Stats, tasks: Task, key: Key, shape: tuple[int, int]) -> Trial:
         """Adapts to `shape` = (N, E) tasks and environments: collect, step, ..., collect."""

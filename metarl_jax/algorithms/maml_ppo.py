@@ -7,13 +7,13 @@ import jax
 import jax.numpy as jnp
 
 from .. import rollout
-from ..errors import ConfigError
+from ..errors import ConfigError, nearest_divisors
 from ..optim import OptimizerConfig, init_run_state, make_optimizer
 from ..policies import PolicyConfig, make_act, make_policy
 from ..types import Algorithm, Array, Key, MetaEnv, Metrics, Params, RunState, Suite
 from .diagnostics import action_metrics, trial_metrics
 from .inner_loop import InnerLoop, InnerLoopConfig
-from .ppo_update import Batch, PpoUpdateConfig, Weights, policy_loss, run_epochs
+from .ppo_update import Batch, PpoUpdateConfig, Weights, mean_metrics, policy_loss, run_epochs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,17 +32,28 @@ class MamlPpoConfig:
     """FOMAML: take the inner gradient as a constant."""
     inner_kl_coef: float = 0.0
     """Weight of KL(old || new) of the policies before adaptation (ProMP's penalty)."""
+    task_chunks: int = 1
+    """Parts of a minibatch of tasks whose meta-gradients are taken one after the other: as many times less memory for
+    them, and the same mean. What is sampled, and the adaptation that samples, is of all tasks at once nevertheless."""
     update: PpoUpdateConfig = PpoUpdateConfig(clip=0.3)
     """Outer update."""
     optimizer: OptimizerConfig = OptimizerConfig()
     """Outer optimiser."""
 
     def __post_init__(self):
-        if min(self.num_tasks, self.envs_per_task) < 1:
-            raise ConfigError("num_tasks and envs_per_task must be at least 1.")
+        if min(self.num_tasks, self.envs_per_task, self.task_chunks) < 1:
+            raise ConfigError("num_tasks, envs_per_task and task_chunks must be at least 1.")
         if not 0.0 <= self.inner_kl_coef < float("inf"):
             raise ConfigError(f"inner_kl_coef must be finite and >= 0, not {self.inner_kl_coef}.")
+        if self.first_order and self.inner.remat:
+            raise ConfigError("first_order keeps nothing of the inner steps: set inner.remat to False.")
         self.update.check_divides(self.num_tasks, "tasks (num_tasks)")
+        size = self.num_tasks // self.update.minibatches
+        if size % self.task_chunks:
+            raise ConfigError(
+                f"minibatches of {size} tasks cannot be split into {self.task_chunks} equal chunks; task_chunks can be "
+                f"{nearest_divisors(size, self.task_chunks)}."
+            )
 
 
 def make(config: MamlPpoConfig, env: MetaEnv | Suite, policy_config: PolicyConfig, iterations: int) -> Algorithm:
@@ -65,7 +76,9 @@ def make(config: MamlPpoConfig, env: MetaEnv | Suite, policy_config: PolicyConfi
             support, query = jax.tree.map(lambda x: x[rows], (trial.support, trial.query))
             return meta_loss(meta, inner, config, support, query, weights)
 
-        state, metrics = run_epochs(config.update, loss, optimizer, state, key_update, config.num_tasks, iterations)
+        state, metrics = run_epochs(
+            config.update, loss, optimizer, state, key_update, config.num_tasks, iterations, config.task_chunks
+        )
         state = state._replace(step=state.step + 1, obs_stats=policy.observe(state.obs_stats, trial.rounds))
         return state, metrics | trial_metrics(env, trial) | action_metrics(policy, trial.rounds[-1])
 
@@ -108,4 +121,4 @@ def meta_loss(
         return loss, parts
 
     loss, parts = jax.vmap(task_loss)(support, query)
-    return loss.mean(), {name: part.max() if name == "ratio_error" else part.mean() for name, part in parts.items()}
+    return loss.mean(), mean_metrics(parts)

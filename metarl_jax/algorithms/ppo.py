@@ -83,7 +83,7 @@ def make(config: PpoConfig, env: MetaEnv | Suite, policy_config: PolicyConfig, i
     if policy_config.memory.name != "none":
         raise ConfigError("ppo takes its steps out of their order, which a memory needs: use --algorithm rl2.")
     policy = make_policy(policy_config, env.spec)
-    critic = make_network(config.critic, 1, out_scale=1.0)
+    critic = make_network(config.critic, 1, 1.0, policy_config.compute_dtype)
     optimizer = make_optimizer(config.optimizer, iterations * config.update.epochs * config.update.minibatches)
 
     def init(key: Key) -> RunState:

@@ -10,7 +10,7 @@ import optax
 
 from .. import losses
 from ..distributions import Gaussian
-from ..errors import ConfigError
+from ..errors import ConfigError, nearest_divisors
 from ..optim import apply_gradients
 from ..policies import Context, Policy
 from ..types import Array, Key, Metrics, Params, RunState
@@ -49,10 +49,9 @@ class PpoUpdateConfig:
     def check_divides(self, size: int, what: str) -> None:
         """ConfigError unless `size` things can be split into equal minibatches."""
         if size % self.minibatches:
-            near = [m for m in range(1, size + 1) if size % m == 0]
             raise ConfigError(
                 f"{size} {what} cannot be split into {self.minibatches} equal minibatches; update.minibatches can be "
-                f"{min(near, key=lambda m: abs(m - self.minibatches))}."
+                f"{nearest_divisors(size, self.minibatches)}."
             )
 
 
@@ -73,6 +72,10 @@ class Weights(NamedTuple):
     kl: Array  # []
 
 
+# Parameters, rows of the batch, weights -> mean loss over these rows, and its parts.
+Loss = Callable[[Params, Array, Weights], tuple[Array, Metrics]]
+
+
 def policy_loss(policy: Policy, params: Params, batch: Batch, clip: float, weights: Weights) -> tuple[Array, Metrics]:
     """`clipped_loss` of the policy that `params` are."""
     return clipped_loss(policy, policy.dist(params, batch.context), batch, clip, weights)
@@ -89,14 +92,31 @@ def clipped_loss(policy: Policy, dist: Gaussian, batch: Batch, clip: float, weig
     return loss, {"surrogate": surrogate, "entropy": entropy, "kl": kl, "ratio_error": ratio_error}
 
 
+def mean_metrics(parts: Metrics) -> Metrics:
+    """Metrics of equal parts, `[P]` each, as those of the whole: means, but of `ratio_error`, which is a maximum."""
+    return {name: part.max() if name == "ratio_error" else part.mean() for name, part in parts.items()}
+
+
+def mean_gradient(loss: Loss, params: Params, rows: Array, weights: Weights) -> tuple[Params, Metrics]:
+    """Gradient of the mean loss over chunks of rows, `[chunks, rows of one]`, and the metrics; one chunk in memory at a time."""
+
+    def add_chunk(total: Params, rows: Array) -> tuple[Params, Metrics]:
+        (value, metrics), grads = jax.value_and_grad(loss, has_aux=True)(params, rows, weights)
+        return jax.tree.map(jnp.add, total, grads), metrics | {"loss": value}
+
+    total, metrics = jax.lax.scan(add_chunk, jax.tree.map(jnp.zeros_like, params), rows)
+    return jax.tree.map(lambda g: g / len(rows), total), mean_metrics(metrics)
+
+
 def run_epochs(
     config: PpoUpdateConfig,
-    loss: Callable[[Params, Array, Weights], tuple[Array, Metrics]],
+    loss: Loss,
     optimizer: optax.GradientTransformation,
     state: RunState,
     key: Key,
     size: int,
     iterations: int,
+    chunks: int = 1,
 ) -> tuple[RunState, Metrics]:
     """Steps down `loss` in shuffled minibatches, then adapts the KL penalty.
 
@@ -108,6 +128,7 @@ def run_epochs(
       key: of the shuffling.
       size: number of rows (steps or tasks) in the batch.
       iterations: length of the run, for the entropy bonus's schedule.
+      chunks: parts of a minibatch whose gradients are taken one after the other; for losses that are means over rows.
 
     Returns:
       The state after, and the metrics of the last step; `first_ratio_error` is how far the first minibatch's ratios were
@@ -118,9 +139,8 @@ def run_epochs(
     weights = Weights(entropy_coef, state.kl_coef)
 
     def step(state: RunState, rows: Array) -> tuple[RunState, Metrics]:
-        (value, metrics), grads = jax.value_and_grad(loss, has_aux=True)(state.params, rows, weights)
-        metrics |= {"loss": value, "outer_grad_norm": optax.tree.norm(grads)}
-        return apply_gradients(optimizer, state, grads), metrics
+        grads, metrics = mean_gradient(loss, state.params, rows.reshape(chunks, -1), weights)
+        return apply_gradients(optimizer, state, grads), metrics | {"outer_grad_norm": optax.tree.norm(grads)}
 
     orders = jax.vmap(lambda k: jax.random.permutation(k, size))(jax.random.split(key, config.epochs))
     state, metrics = jax.lax.scan(step, state, orders.reshape(config.epochs * config.minibatches, -1))

@@ -36,6 +36,8 @@ class ReptileConfig:
             raise ConfigError("num_tasks and envs_per_task must be at least 1.")
         if self.inner.learn_lr:
             raise ConfigError("reptile has no gradient for step sizes: set inner.learn_lr to False, or use maml-ppo.")
+        if self.inner.remat:
+            raise ConfigError("reptile keeps nothing of the inner steps: set inner.remat to False.")
 
 
 def make(config: ReptileConfig, env: MetaEnv | Suite, policy_config: PolicyConfig, iterations: int) -> Algorithm:

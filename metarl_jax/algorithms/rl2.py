@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from .. import losses, returns, rollout
 from ..distributions import Gaussian
-from ..errors import ConfigError
+from ..errors import ConfigError, nearest_divisors
 from ..networks import MEMORIES, NetworkConfig, make_memory, make_network
 from ..optim import OptimizerConfig, init_run_state, make_optimizer
 from ..policies import Policy, PolicyConfig, Sequence, input_size, make_act, make_policy, memory_inputs
@@ -83,9 +83,9 @@ def make(config: Rl2Config, env: MetaEnv | Suite, policy_config: PolicyConfig, i
     rollout.check_num_tasks(env, config.num_tasks, "algorithm.num_tasks")
     num_steps = config.episodes * env.spec.horizon
     if num_steps % config.chunk:
-        near = min((c for c in range(1, num_steps + 1) if num_steps % c == 0), key=lambda c: abs(c - config.chunk))
         raise ConfigError(
-            f"trials of {num_steps} steps cannot be cut into chunks of {config.chunk}; chunk can be {near}."
+            f"trials of {num_steps} steps cannot be cut into chunks of {config.chunk}; chunk can be "
+            f"{nearest_divisors(num_steps, config.chunk)}."
         )
     policy = make_policy(policy_config, env.spec)
     model = make_actor_critic(config, policy, policy_config, env.spec)
@@ -134,8 +134,8 @@ def make_actor_critic(config: Rl2Config, policy: Policy, policy_config: PolicyCo
     """The policy and a critic with a memory of its own, or with the policy's."""
     if policy_config.memory.name == "none":
         raise ConfigError(f"rl2 adapts by memory: set policy.memory.name to one of {', '.join(MEMORIES)}.")
-    memory = make_memory(policy_config.memory)
-    network = make_network(config.critic, 1, out_scale=1.0)
+    memory = make_memory(policy_config.memory, policy_config.compute_dtype)
+    network = make_network(config.critic, 1, 1.0, policy_config.compute_dtype)
 
     def init(key: Key) -> Params:
         key_policy, key_memory, key_value = jax.random.split(key, 3)

@@ -1,8 +1,10 @@
 """Networks and memories by name.
 
-To add a network: a file with `make(config, out_dim, out_scale) -> Network`, and a line in NETWORKS. To add a memory: a file
-with a sequence layer (see `memory.make_stack`), and a line in MEMORIES.
+To add a network: a file with `make(config, out_dim, out_scale, dtype) -> Network`, and a line in NETWORKS. To add a memory: a
+file with a sequence layer (see `memory.make_stack`), and a line in MEMORIES.
 """
+
+import jax.numpy as jnp
 
 from ..errors import lookup
 from .base import Network, NetworkConfig
@@ -26,14 +28,16 @@ MEMORIES = {
     "lstm": (LSTM, "long short-term memory"),
 }
 
+DTYPES = {"float32": float, "bfloat16": jnp.bfloat16}  # of matrix products; `float` is double where JAX is told so
 
-def make_network(config: NetworkConfig, out_dim: int, out_scale: float) -> Network:
+
+def make_network(config: NetworkConfig, out_dim: int, out_scale: float, compute_dtype: str = "float32") -> Network:
     """The network that `config.name` names; `out_scale` is the gain of its last layer's initialisation."""
     make, _ = lookup(config.name, NETWORKS, "network")
-    return make(config, out_dim, out_scale)
+    return make(config, out_dim, out_scale, lookup(compute_dtype, DTYPES, "compute dtype"))
 
 
-def make_memory(config: MemoryConfig) -> Memory:
+def make_memory(config: MemoryConfig, compute_dtype: str = "float32") -> Memory:
     """The memory that `config.name` names."""
     make_layer, _ = lookup(config.name, MEMORIES, "memory")
-    return make_stack(config, make_layer)
+    return make_stack(config, make_layer, lookup(compute_dtype, DTYPES, "compute dtype"))

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from ..types import DType
 from .memory import MemoryConfig
 from .recurrence import diagonal
 
@@ -18,6 +19,7 @@ class LRU(nn.Module):
     """x_t = diag(lambda) x_{t-1} + gamma B u_t, y_t = Re(C x_t) + D u_t; lambda = exp(-exp(nu) + i exp(theta))."""
 
     config: MemoryConfig
+    dtype: DType
 
     def init_carry(self, batch_shape):
         return jnp.zeros((*batch_shape, self.config.state // 2), complex)
@@ -33,7 +35,7 @@ class LRU(nn.Module):
         c = lax.complex(*self.param("C", nn.initializers.normal(np.sqrt(1.0 / pairs)), (2, width, pairs)))
         d = self.param("D", nn.initializers.normal(1.0), (width,))
         lambda_ = jnp.exp(lax.complex(-jnp.exp(nu), jnp.exp(theta)))
-        x, ys = diagonal(lambda_, jnp.exp(gamma)[:, None] * b, c, x, us, resets)
+        x, ys = diagonal(lambda_, jnp.exp(gamma)[:, None] * b, c, x, us, resets, self.dtype)
         return x, ys + d * us
 
 

@@ -4,14 +4,16 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from ..types import DType
 from .memory import MemoryConfig
-from .recurrence import on_rows
+from .recurrence import matmul, on_rows
 
 
 class LSTM(nn.Module):
     """c_t = f c_{t-1} + i tanh(g), h_t = o tanh(c_t), where (i, f, o, g) = W u_t + U h_{t-1} + b, all but g through a sigmoid."""
 
     config: MemoryConfig
+    dtype: DType
 
     def init_carry(self, batch_shape):
         zeros = jnp.zeros((2, *batch_shape, self.config.width))
@@ -25,10 +27,10 @@ class LSTM(nn.Module):
         def step(carry, now):
             wu, reset = now
             c, h = (jnp.where(reset[..., None], 0.0, x) for x in carry)
-            i, f, o, g = jnp.split(wu + h @ recurrent, 4, axis=-1)
+            i, f, o, g = jnp.split(wu + matmul(h, recurrent, self.dtype), 4, axis=-1)
             # A bias of one: at first the gate forgets little (Jozefowicz et al. 2015).
             c = nn.sigmoid(f + 1.0) * c + nn.sigmoid(i) * jnp.tanh(g)
             h = nn.sigmoid(o) * jnp.tanh(c)
             return (c, h), h
 
-        return jax.lax.scan(step, carry, (on_rows(nn.Dense(4 * width), us), resets))
+        return jax.lax.scan(step, carry, (on_rows(nn.Dense(4 * width, dtype=self.dtype), us), resets))

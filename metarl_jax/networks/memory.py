@@ -8,7 +8,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from ..errors import ConfigError
-from ..types import Array, Key, Params
+from ..types import Array, DType, Key, Params
 from .recurrence import on_rows
 
 Carry = Any  # a pytree of real or complex arrays `[*B, ...]`: what is remembered
@@ -50,34 +50,37 @@ class Memory(NamedTuple):
 
 class _Stack(nn.Module):
     config: MemoryConfig
-    make_layer: Callable[[MemoryConfig], nn.Module]
+    make_layer: Callable[[MemoryConfig, DType], nn.Module]
+    dtype: DType
 
     @nn.compact
     def __call__(self, carry, xs, resets):
         """Pre-norm residual blocks, whose output is gated as in S5 (arXiv:2208.04933, appendix G.1)."""
-        xs, carry_T = on_rows(nn.Dense(self.config.width), xs), []
+        xs, carry_T = on_rows(nn.Dense(self.config.width, dtype=self.dtype), xs), []
         for _, layer_carry in zip(range(self.config.layers), carry, strict=True):
-            layer_carry, ys = self.make_layer(self.config)(layer_carry, nn.LayerNorm()(xs), resets)
+            layer_carry, ys = self.make_layer(self.config, self.dtype)(layer_carry, nn.LayerNorm()(xs), resets)
             ys = nn.gelu(ys)
-            xs = xs + ys * nn.sigmoid(on_rows(nn.Dense(self.config.width), ys))
+            xs = xs + ys * nn.sigmoid(on_rows(nn.Dense(self.config.width, dtype=self.dtype), ys))
             carry_T.append(layer_carry)
         return tuple(carry_T), xs
 
 
-def make_stack(config: MemoryConfig, make_layer: Callable[[MemoryConfig], nn.Module]) -> Memory:
+def make_stack(config: MemoryConfig, make_layer: Callable[[MemoryConfig, DType], nn.Module], dtype: DType) -> Memory:
     """`config.layers` blocks around sequence layers.
 
     Args:
       config: of the memory.
-      make_layer: gives a module with `init_carry(batch_shape)` and `(carry, [T, *B, width], resets) -> carry, [T, *B, width]`.
+      make_layer: gives, from `config` and `dtype`, a module with `init_carry(batch_shape)` and
+        `(carry, [T, *B, width], resets) -> carry, [T, *B, width]`.
+      dtype: of matrix products; sequences and carries are float32.
     """
-    stack = _Stack(config, make_layer)
+    stack = _Stack(config, make_layer, dtype)
 
     def init(key: Key, in_dim: int) -> Params:
         return stack.init(key, init_carry(()), jnp.zeros((1, in_dim)), jnp.zeros(1, bool))
 
     def init_carry(batch_shape: tuple[int, ...]) -> Carry:
-        return tuple(make_layer(config).init_carry(batch_shape) for _ in range(config.layers))
+        return tuple(make_layer(config, dtype).init_carry(batch_shape) for _ in range(config.layers))
 
     def step(params: Params, carry: Carry, x: Array, reset: Array) -> tuple[Carry, Array]:
         carry, outs = stack.apply(params, carry, x[None], reset[None])

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..types import DType
 from .base import Network, NetworkConfig
 
 
@@ -12,18 +13,20 @@ class _MLP(nn.Module):
     config: NetworkConfig
     out_dim: int
     out_scale: float
+    dtype: DType
 
     @nn.compact
     def __call__(self, x):
         for size in self.config.hidden:
-            x = nn.Dense(size, kernel_init=nn.initializers.orthogonal(np.sqrt(2.0)))(x)
+            x = nn.Dense(size, dtype=self.dtype, kernel_init=nn.initializers.orthogonal(np.sqrt(2.0)))(x)
             if self.config.layer_norm:
-                x = nn.LayerNorm()(x)
+                x = nn.LayerNorm(dtype=self.dtype)(x)
             x = getattr(jax.nn, self.config.activation)(x)
-        return nn.Dense(self.out_dim, kernel_init=nn.initializers.orthogonal(self.out_scale))(x)
+        # In float32 whatever `dtype` is: advantages are small differences of values.
+        return nn.Dense(self.out_dim, dtype=float, kernel_init=nn.initializers.orthogonal(self.out_scale))(x)
 
 
-def make_mlp(config: NetworkConfig, out_dim: int, out_scale: float) -> Network:
-    """`config.hidden` layers and a linear one of `out_dim` units."""
-    module = _MLP(config, out_dim, out_scale)
+def make_mlp(config: NetworkConfig, out_dim: int, out_scale: float, dtype: DType) -> Network:
+    """`config.hidden` layers, computed in `dtype`, and a linear one of `out_dim` units."""
+    module = _MLP(config, out_dim, out_scale, dtype)
     return Network(lambda key, in_dim: module.init(key, jnp.zeros(in_dim)), module.apply)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from ..types import Array
+from ..types import Array, DType
 
 Elements = Callable[[Any], tuple[Array, Array]]
 Readout = Callable[[Array, Any], Array]
@@ -64,7 +64,7 @@ def _zero_where(resets: Array, x: Array) -> Array:
     return jnp.where(resets.reshape(resets.shape + (1,) * (x.ndim - resets.ndim)), 0.0, x)
 
 
-def diagonal(a: Array, b: Array, c: Array, x: Array, us: Array, resets: Array) -> tuple[Array, Array]:
+def diagonal(a: Array, b: Array, c: Array, x: Array, us: Array, resets: Array, dtype: DType) -> tuple[Array, Array]:
     """x_t = diag(a) x_{t-1} + b u_t, y_t = Re(c x_t), where a reset at t sets x_{t-1} to zero.
 
     Args:
@@ -74,6 +74,7 @@ def diagonal(a: Array, b: Array, c: Array, x: Array, us: Array, resets: Array) -
       x: complex, `[*B, P]`.
       us: real, `[T, *B, H]`.
       resets: `[T, *B]` bool.
+      dtype: of the products with b and c; the recurrence itself is in float32.
 
     Returns:
       The last state, and y `[T, *B, H]`.
@@ -87,10 +88,18 @@ def diagonal(a: Array, b: Array, c: Array, x: Array, us: Array, resets: Array) -
         return jnp.concatenate([x.real, x.imag], axis=-1)
 
     b, c = jnp.concatenate([b.real, b.imag]).T, jnp.concatenate([c.real, -c.imag], axis=1).T
-    x, xs = linear_recurrence(elements, readout, x, on_rows(lambda u: u @ b, us), resets)
-    return x, on_rows(lambda x: x @ c, xs)
+    x, xs = linear_recurrence(elements, readout, x, on_rows(lambda u: matmul(u, b, dtype), us), resets)
+    return x, on_rows(lambda x: matmul(x, c, dtype), xs)
 
 
-def on_rows(matmul: Callable[[Array], Array], xs: Array) -> Array:
-    """`matmul` of a sequence `[T, *B, H]` as one matrix `[T * B, H]`, of which XLA on CPU takes the gradient twice as fast."""
-    return matmul(xs.reshape(-1, xs.shape[-1])).reshape(*xs.shape[:-1], -1)
+def on_rows(product: Callable[[Array], Array], xs: Array) -> Array:
+    """`product` of a sequence `[T, *B, H]` as one matrix `[T * B, H]`, of which XLA on CPU takes the gradient twice as fast.
+
+    Whatever it is computed in, it is float32 from here on: gates near one and sums over time need its digits.
+    """
+    return product(xs.reshape(-1, xs.shape[-1])).reshape(*xs.shape[:-1], -1).astype(float)
+
+
+def matmul(x: Array, w: Array, dtype: DType) -> Array:
+    """`x @ w`, both rounded to `dtype`."""
+    return x.astype(dtype) @ w.astype(dtype)

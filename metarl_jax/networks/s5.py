@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from ..types import DType
 from .memory import MemoryConfig
 from .recurrence import diagonal
 
@@ -18,6 +19,7 @@ class S5(nn.Module):
     """dx/dt = diag(lambda) x + B u, y = 2 Re(C x) + D u, discretised by a zero-order hold of u over learned steps."""
 
     config: MemoryConfig
+    dtype: DType
 
     def init_carry(self, batch_shape):
         return jnp.zeros((*batch_shape, self.config.state // 2), complex)
@@ -34,7 +36,7 @@ class S5(nn.Module):
         step_size = jnp.exp(self.param("log_step", log_uniform, STEP_SIZES, (pairs,)))
         lambda_ = lax.complex(-jnp.exp(log_decay), frequency)
         a = jnp.exp(lambda_ * step_size)
-        x, ys = diagonal(a, ((a - 1.0) / lambda_)[:, None] * b, 2.0 * c, x, us, resets)
+        x, ys = diagonal(a, ((a - 1.0) / lambda_)[:, None] * b, 2.0 * c, x, us, resets, self.dtype)
         return x, ys + d * us
 
 

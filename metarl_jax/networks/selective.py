@@ -4,6 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from ..types import DType
 from .memory import MemoryConfig
 from .recurrence import linear_recurrence, on_rows
 from .s5 import STEP_SIZES, log_uniform
@@ -20,6 +21,7 @@ class Selective(nn.Module):
     """
 
     config: MemoryConfig
+    dtype: DType
 
     def init_carry(self, batch_shape):
         width, state = self.config.width, self.config.state
@@ -31,18 +33,20 @@ class Selective(nn.Module):
         window, x = carry
         kernel = self.param("kernel", nn.initializers.lecun_normal(), (KERNEL, width))
         bias = self.param("bias", nn.initializers.zeros, (width,))
-        window, us = causal_convolution(kernel, window, on_rows(nn.Dense(width, use_bias=False), us), resets)
+        window, us = causal_convolution(kernel, window, on_rows(self._linear(width), us), resets)
         us = nn.silu(us + bias)
 
         rank = -(-width // 16)  # of the map to delta, as in the paper
-        low_rank, b, c = jnp.split(
-            on_rows(nn.Dense(rank + 2 * state, use_bias=False), us), [rank, rank + state], axis=-1
-        )
+        low_rank, b, c = jnp.split(on_rows(self._linear(rank + 2 * state), us), [rank, rank + state], axis=-1)
+        # In float32 whatever `dtype` is: rounded, the steps would be wrong by a hundredth.
         delta = nn.softplus(on_rows(nn.Dense(width, bias_init=_init_step_bias), low_rank))
         a = -jnp.exp(self.param("A_log", lambda _: jnp.log(jnp.arange(1.0, state + 1.0))[:, None] * jnp.ones(width)))
         d = self.param("D", nn.initializers.ones, (width,))
         x, ys = selective_scan(a, x, delta, b, c, us, resets)
-        return (window, x), on_rows(nn.Dense(width, use_bias=False), ys + d * us)
+        return (window, x), on_rows(self._linear(width), ys + d * us)
+
+    def _linear(self, size):
+        return nn.Dense(size, use_bias=False, dtype=self.dtype)
 
 
 def causal_convolution(kernel, window, us, resets):
