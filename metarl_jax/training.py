@@ -1,5 +1,6 @@
 """The host loop around jitted windows of iterations: log, checkpoint, guard, show progress, evaluate."""
 
+import contextlib
 import json
 import resource
 import signal
@@ -109,7 +110,8 @@ def train(
 
     Raises:
       Interrupted: SIGINT or SIGTERM came.
-      TrainingError: loss, gradients or parameters were not finite once more after the last permitted roll-back.
+      TrainingError: loss, gradients or parameters were not finite once more after the last permitted roll-back, or memory
+        ran out.
       ConfigError: the run directory cannot be written.
     """
     state = jax.jit(algorithm.init)(base_key(config.seed))
@@ -118,14 +120,15 @@ def train(
         if checkpoints.latest_step is None:
             checkpoints.save(state, None)
         else:
-            state = checkpoints.restore(state)
+            state = checkpoints.resume(state)
             log.truncate(int(state.step))
         if int(state.step) > config.iterations:
             raise ConfigError(
                 f"the run has done {int(state.step)} iterations, more than --iterations {config.iterations}."
             )
         log.write_config(config)  # a resumed run may have been given more iterations
-        state = _loop(config, algorithm, state, checkpoints, log, progress)
+        with _readable_memory_errors(checkpoints):
+            state = _loop(config, algorithm, state, checkpoints, log, progress)
         checkpoints.close()
         return _finish(config, algorithm, eval_env, state, log)
 
@@ -173,10 +176,25 @@ def _loop(
     return state
 
 
+@contextlib.contextmanager
+def _readable_memory_errors(checkpoints: Checkpoints):
+    """Turns running out of host or device memory into a TrainingError that says what to lower."""
+    try:
+        yield
+    except (jax.errors.JaxRuntimeError, MemoryError) as error:
+        words = f"{type(error).__name__}: {error}"
+        if not any(sign in words for sign in ("RESOURCE_EXHAUSTED", "bad_alloc", "MemoryError")):
+            raise
+        raise TrainingError(
+            "out of memory. Lower --algorithm.num-tasks or --algorithm.envs-per-task, or raise --algorithm.task-chunks, which "
+            f"takes the tasks in parts; checkpoint {checkpoints.latest_step} is whole."
+        ) from error
+
+
 def _roll_back(checkpoints: Checkpoints, state: RunState) -> RunState:
     """The last good state with half the outer learning rate; TrainingError after MAX_ROLLBACKS of them."""
     bad_step, lr_scale = int(state.step), float(state.lr_scale) / 2
-    state = checkpoints.restore(state)
+    state = checkpoints.resume(state)
     if lr_scale < 0.5**MAX_ROLLBACKS:
         raise TrainingError(
             f"loss, gradients or parameters were not finite by iteration {bad_step}, after {MAX_ROLLBACKS} roll-backs with "
