@@ -58,12 +58,12 @@ class Checkpoints:
         best = self._manager("best")
         highest = best.best_step()
         if score is not None and (highest is None or score > best.metrics(highest)["score"]):
-            self._write("best", state, metrics={"score": score})
+            self._write("best", state, {"score": score})
 
-    def _write(self, which: str, state: RunState, **metrics) -> None:
+    def _write(self, which: str, state: RunState, metrics: dict[str, float] | None = None) -> None:
         step = int(state.step)
         try:
-            if not self._manager(which).save(step, args=ocp.args.StandardSave(_saved(state)), **metrics):
+            if not self._manager(which).save(step, metrics=metrics, args=ocp.args.StandardSave(_saved(state))):
                 return  # there is a later one, of before a resume
         except (ValueError, RuntimeError) as error:  # which is what orbax makes of a full disk
             raise OSError(f"checkpoint {step} could not be written: {str(error).splitlines()[0]}") from error

@@ -69,7 +69,7 @@ class MujocoPhysics:
         return self._call(state, ctrl, params, self._substeps)
 
     def _call(self, state: PhysicsState, ctrl: Array, params: ModelParams, substeps: int) -> PhysicsState:
-        """One crossing to the host, one vector there and one back: every array that crosses costs some 50 us."""
+        """One crossing to the host, one vector there and one back: every array that crosses costs time."""
         dtype = state.qpos.dtype
         start = jnp.concatenate([jnp.zeros(1, dtype), state.qpos, state.qvel, state.act, state.warmstart])
         control = jnp.concatenate([ctrl.astype(dtype), state.mocap_pos.ravel(), state.mocap_quat.ravel()])
