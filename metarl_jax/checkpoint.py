@@ -1,41 +1,51 @@
-"""Checkpoints: the whole RunState, written by orbax, which renames a finished directory into place."""
+"""Checkpoints: the whole RunState, written by orbax, which renames a finished directory into place.
 
+Each holds the SHA-256 of its files, so that one that was damaged later is noticed, named, and the one before it used.
+"""
+
+import hashlib
+import json
 import logging
+import shutil
+import sys
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import orbax.checkpoint as ocp
+from jax.sharding import SingleDeviceSharding
 
 from .errors import ConfigError
+from .runlog import write_atomically
 from .types import RunState
 
 logging.getLogger("absl").setLevel(logging.CRITICAL)  # orbax reports every save, and every failure twice
+
+_SUMS = "sha256.json"  # digests of a checkpoint's files by name
+_ADVICE = {"latest": "begin anew in another --run-dir", "best": "use --checkpoint latest"}
 
 
 class Checkpoints:
     """The newest few checkpoints of a run, and the one with the highest score."""
 
     def __init__(self, directory: Path, keep: int):
-        self._latest = ocp.CheckpointManager(
-            (directory / "latest").absolute(),
-            item_handlers=ocp.StandardCheckpointHandler(),
-            options=ocp.CheckpointManagerOptions(max_to_keep=keep, enable_async_checkpointing=False),
-        )
-        self._best = ocp.CheckpointManager(
-            (directory / "best").absolute(),
-            item_handlers=ocp.StandardCheckpointHandler(),
-            options=ocp.CheckpointManagerOptions(
-                max_to_keep=1,
-                best_fn=lambda metrics: metrics["score"],
-                best_mode="max",
-                enable_async_checkpointing=False,
-            ),
-        )
+        self._directory = directory.absolute()
+        best = {"best_fn": lambda metrics: metrics["score"], "best_mode": "max"}
+        self._options = {"latest": {"max_to_keep": keep}, "best": {"max_to_keep": 1, **best}}
+        self._managers: dict[str, ocp.CheckpointManager] = {}
+
+    def _manager(self, which: str) -> ocp.CheckpointManager:
+        if which not in self._managers:  # made when needed: it stumbles over damaged scores
+            self._managers[which] = ocp.CheckpointManager(
+                self._directory / which,
+                item_handlers=ocp.StandardCheckpointHandler(),
+                options=ocp.CheckpointManagerOptions(enable_async_checkpointing=False, **self._options[which]),
+            )
+        return self._managers[which]
 
     @property
     def latest_step(self) -> int | None:
-        return self._latest.latest_step()
+        return self._manager("latest").latest_step()
 
     def save(self, state: RunState, score: float | None) -> None:
         """Writes `state`; with a `score`, also as the best so far where it is. A step that is there already stays.
@@ -43,32 +53,53 @@ class Checkpoints:
         Raises:
           OSError: it cannot be written; the checkpoints before it are whole.
         """
-        step, saved = int(state.step), ocp.args.StandardSave(_saved(state))
-        if step in self._latest.all_steps():
+        if int(state.step) in self._manager("latest").all_steps():
             return
+        self._write("latest", state)
+        best = self._manager("best")
+        highest = best.best_step()
+        if score is not None and (highest is None or score > best.metrics(highest)["score"]):
+            self._write("best", state, {"score": score})
+
+    def _write(self, which: str, state: RunState, metrics: dict[str, float] | None = None) -> None:
+        step = int(state.step)
         try:
-            self._latest.save(step, args=saved)
-            best = self._best.best_step()
-            if score is not None and (best is None or score > self._best.metrics(best)["score"]):
-                self._best.save(step, args=saved, metrics={"score": score})
+            if not self._manager(which).save(step, metrics=metrics, args=ocp.args.StandardSave(_saved(state))):
+                return  # there is a later one, of before a resume
         except (ValueError, RuntimeError) as error:  # which is what orbax makes of a full disk
             raise OSError(f"checkpoint {step} could not be written: {str(error).splitlines()[0]}") from error
+        if jax.process_index() > 0:
+            return  # the first process sums up what all of them wrote
+        directory = self._directory / which / str(step)
+        sums = {str(path.relative_to(directory)): _digest(path) for path in directory.rglob("*") if path.is_file()}
+        write_atomically(directory / _SUMS, json.dumps(sums, indent=2))
+
+    def resume(self, like: RunState) -> RunState:
+        """As `restore`, to go on from: damaged checkpoints make way for new ones (`corrupt-latest-4` and the like)."""
+        state = self.restore(like)
+        for path in self._directory.glob("*/*") if jax.process_index() == 0 else ():
+            if path.name.isdigit() and _damage(path):
+                aside = self._directory / f"corrupt-{path.parent.name}-{path.name}"
+                shutil.rmtree(aside, ignore_errors=True)  # where the same step has been damaged before
+                path.rename(aside)
+        for manager in self._managers.values():
+            manager.reload()
+        return state
 
     def restore(self, like: RunState, which: str = "latest") -> RunState:
-        """The `latest` or the `best` state; `like` (shapes are enough) says what it must look like.
+        """The `latest` or the `best` state that is whole; `like` (shapes are enough) says what it must look like.
 
         Raises:
           ConfigError: there is none, or it belongs to another configuration.
         """
-        manager = self._latest if which == "latest" else self._best
-        step = manager.latest_step()
-        if step is None:
-            raise ConfigError(f"no checkpoint in {manager.directory}: nothing to resume or evaluate.")
-        wanted = {name: jax.ShapeDtypeStruct(x.shape, x.dtype) for name, x in _saved(like).items()}
+        directory = self._directory / which
+        step = _newest_whole(directory)
+        manager = self._manager(which)
+        wanted = {name: _described(x) for name, x in _saved(like).items()}
         there = {name: tuple(getattr(x, "shape", ())) for name, x in manager.item_metadata(step).items()}
         if wrong := sorted(n for n in wanted | there if n not in wanted or there.get(n) != wanted[n].shape):
             raise ConfigError(
-                f"checkpoint {step} in {manager.directory} does not fit this configuration: {wrong[0]} is "
+                f"checkpoint {step} in {directory} does not fit this configuration: {wrong[0]} is "
                 f"{there.get(wrong[0], 'absent')} there and {wanted[wrong[0]].shape if wrong[0] in wanted else 'absent'} here."
             )
         saved = manager.restore(step, args=ocp.args.StandardRestore(wanted))
@@ -78,8 +109,50 @@ class Checkpoints:
         )
 
     def close(self) -> None:
-        self._latest.close()
-        self._best.close()
+        for manager in self._managers.values():
+            manager.close()
+
+
+def _described(x: jax.Array | jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+    """Shape, type, and where it is to lie: as `x` does, else on one device, wherever the run was saved."""
+    here = x.sharding if isinstance(x, jax.Array) else SingleDeviceSharding(jax.local_devices()[0])
+    return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here)
+
+
+def _newest_whole(directory: Path) -> int:
+    """The step of the newest checkpoint that is whole, after a word about those that are not; ConfigError without one."""
+    steps = sorted((int(path.name) for path in directory.glob("*") if path.name.isdigit()), reverse=True)
+    if not steps:
+        raise ConfigError(f"no checkpoint in {directory}: nothing to resume or evaluate.")
+    damaged = []
+    for step in steps:
+        damage = _damage(directory / str(step))
+        if damage is None:
+            for words in damaged:
+                print(f"{words}; using checkpoint {step}", file=sys.stderr)
+            return step
+        damaged.append(f"checkpoint {step} in {directory} is damaged: {damage}")
+    raise ConfigError(f"{damaged[0]}, and no other one there is whole: {_ADVICE[directory.name]}.")
+
+
+def _damage(checkpoint: Path) -> str | None:
+    """How it differs from what was written, if it does; without digests (as before version 0.2) it passes for whole."""
+    if not (checkpoint / _SUMS).exists():
+        return None
+    try:
+        sums = json.loads((checkpoint / _SUMS).read_text())
+    except ValueError:
+        return f"{_SUMS} cannot be read"
+    for name, digest in sums.items():
+        if not (checkpoint / name).is_file():
+            return f"{name} is missing"
+        if _digest(checkpoint / name) != digest:
+            return f"{name} has changed"
+    return None
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _saved(state: RunState) -> dict[str, jax.Array]:

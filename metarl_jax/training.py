@@ -83,7 +83,8 @@ def train(
 
     Raises:
       Interrupted: SIGINT or SIGTERM came.
-      TrainingError: loss, gradients or parameters were not finite once more after the last permitted roll-back.
+      TrainingError: loss, gradients or parameters were not finite once more after the last permitted roll-back, or memory
+        ran out.
       window.TooLarge: the runs do not fit into memory together.
       ConfigError: a run directory cannot be written.
     """
@@ -105,7 +106,8 @@ def train(
             runs[0].log.truncate(int(states.step[0]))
         for run in runs:
             run.log.write_config(run.config)  # a resumed run may have been given more iterations
-        states = _loop(runs, algorithm, window, states, stores, progress)
+        with _readable_memory_errors(lambda: stores[0].latest_step):
+            states = _loop(runs, algorithm, window, states, stores, progress)
         for store in stores:
             store.close()
         if not sharding.is_first_process():
@@ -163,6 +165,21 @@ def _loop(
     return states
 
 
+@contextlib.contextmanager
+def _readable_memory_errors(step: Callable[[], int | None]):
+    """Turns running out of host or device memory into a TrainingError that says what to lower, and which checkpoint is whole."""
+    try:
+        yield
+    except (jax.errors.JaxRuntimeError, MemoryError) as error:
+        words = f"{type(error).__name__}: {error}"
+        if not any(sign in words for sign in ("RESOURCE_EXHAUSTED", "bad_alloc", "MemoryError")):
+            raise
+        raise TrainingError(
+            "out of memory. Lower --algorithm.num-tasks or --algorithm.envs-per-task, or raise --algorithm.task-chunks, which "
+            f"takes the tasks in parts; checkpoint {step()} is whole."
+        ) from error
+
+
 def _roll_back(stores: Sequence[Checkpoints], states: RunState, finite: np.ndarray) -> RunState:
     """The last good states, of runs that were not `finite` `[S]` with half the outer learning rate.
 
@@ -194,7 +211,7 @@ def _save(stores: Sequence[Checkpoints], states: RunState, scores: Sequence[floa
 
 
 def _restore(stores: Sequence[Checkpoints], like: RunState) -> RunState:
-    restored = [store.restore(_pick(like, seed)) for seed, store in enumerate(stores)]
+    restored = [store.resume(_pick(like, seed)) for seed, store in enumerate(stores)]
     states = jax.tree.map(lambda *x: jnp.stack(x), *restored)
     return jax.tree.map(lambda x, wanted: jax.device_put(x, wanted.sharding), states, like)
 

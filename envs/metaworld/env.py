@@ -11,6 +11,7 @@ import numpy as np
 
 from ...types import Array, EnvSpec, Key, Task, TimeStep
 from ..physics import PhysicsState, make_physics, resolve_backend
+from ..physics.host_call import host_call
 from . import arm, scenes
 from .family import Family, Memory, Moment, Verdict
 from .scenes import Settled
@@ -130,7 +131,8 @@ class MetaWorldEnv:
         if not self._family.settles_per_task:
             return self._settled
         shapes = jax.eval_shape(lambda: self._settled)
-        return jax.pure_callback(self._settle_each, shapes, self._family.fixture_pos(task), vmap_method="broadcast_all")
+        name = f"settle {self._scene_args} from {self._family.hand_start} for {self._family.settle_steps} steps"
+        return host_call(name, self._settle_each, shapes, self._family.fixture_pos(task))
 
     def _observation(self, seen: Array, seen_before: Array, goal: Array) -> Array:
         return jnp.concatenate([seen, seen_before, goal if self.shows_goal else jnp.zeros(3)])

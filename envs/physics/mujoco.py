@@ -3,6 +3,7 @@
 import collections
 import copy
 import functools
+import hashlib
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ import numpy as np
 from mujoco import rollout
 
 from .base import Array, ModelParams, PhysicsState, initial_state
+from .host_call import host_call
 
 _FULL = mujoco.mjtState.mjSTATE_FULLPHYSICS
 _CONTROL = mujoco.mjtState.mjSTATE_CTRL | mujoco.mjtState.mjSTATE_MOCAP_POS | mujoco.mjtState.mjSTATE_MOCAP_QUAT
@@ -31,6 +33,13 @@ def _pools(threads: int) -> tuple[rollout.Rollout, ThreadPoolExecutor]:
     return rollout.Rollout(nthread=threads), ThreadPoolExecutor(threads)
 
 
+def _digest(model: mujoco.MjModel) -> str:
+    """Says which model it is, in any process."""
+    content = np.empty(mujoco.mj_sizeModel(model), np.uint8)
+    mujoco.mj_saveModel(model, None, content)
+    return hashlib.sha256(content).hexdigest()
+
+
 class MujocoPhysics:
     """See `Physics`. Every call steps the whole batch, whatever axes it was vmapped over.
 
@@ -44,6 +53,7 @@ class MujocoPhysics:
         self.model = model
         self._substeps = substeps
         self._shapes = {name: getattr(mujoco.MjData(model), name).shape for name in fields}
+        self._name = f"mujoco {_digest(model)} {fields}"
         self._data = [mujoco.MjData(model) for _ in range(num_threads())]
         self._models: collections.OrderedDict[bytes, mujoco.MjModel] = collections.OrderedDict()
         self._last: tuple[list[np.ndarray], list[mujoco.MjModel]] = ([], [])
@@ -59,17 +69,17 @@ class MujocoPhysics:
         return self._call(state, ctrl, params, self._substeps)
 
     def _call(self, state: PhysicsState, ctrl: Array, params: ModelParams, substeps: int) -> PhysicsState:
-        """One crossing to the host, one vector there and one back: every array that crosses costs some 50 us."""
+        """One crossing to the host, one vector there and one back: every array that crosses costs time."""
         dtype = state.qpos.dtype
         start = jnp.concatenate([jnp.zeros(1, dtype), state.qpos, state.qvel, state.act, state.warmstart])
         control = jnp.concatenate([ctrl.astype(dtype), state.mocap_pos.ravel(), state.mocap_quat.ravel()])
         sizes = [start.size, self.model.nsensordata, *(int(np.prod(shape)) for shape in self._shapes.values())]
-        out = jax.pure_callback(
+        out = host_call(
+            f"{self._name}, {substeps} substeps of {sorted(params)}",
             functools.partial(self._host, substeps=substeps, num_state=start.size),
             jax.ShapeDtypeStruct((sum(sizes),), dtype),
             jnp.concatenate([start, control]),
             params,
-            vmap_method="broadcast_all",
         )
         start, sensordata, *fields = jnp.split(out, np.cumsum(sizes)[:-1])
         nq, nv, na = self.model.nq, self.model.nv, self.model.na

@@ -3,8 +3,12 @@
 Each command is a module with `run(argv) -> exit code`; to add one: a file, and a line in COMMANDS.
 """
 
+import contextlib
 import importlib
+import os
 import sys
+
+import jax
 
 from ..errors import ConfigError, lookup
 
@@ -32,6 +36,7 @@ def main(argv: list[str] | None = None) -> int:
         return 0 if argv else 2
     try:
         lookup(argv[0], COMMANDS, "command")
+        _keep_compiled_programs()
         return importlib.import_module(f".{argv[0]}", __name__).run(argv[1:])
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -46,3 +51,15 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:  # outside the training loop, which saves before it ends
         print("interrupted", file=sys.stderr)
         return 130
+
+
+def _keep_compiled_programs() -> None:
+    """Keeps compiled programs for the next start; where JAX_COMPILATION_CACHE_DIR says where, JAX does so already."""
+    if jax.config.jax_compilation_cache_dir is not None:
+        return
+    caches = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    directory = os.path.join(caches, "metarl_jax")
+    with contextlib.suppress(OSError):  # a home that cannot be written: every start compiles
+        os.makedirs(directory, exist_ok=True)
+        jax.config.update("jax_compilation_cache_dir", directory)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)

@@ -1,0 +1,134 @@
+"""Host functions inside compiled programs, by name, so that JAX may keep the programs on disk.
+
+`jax.pure_callback` ties a program to an object of its own process, and JAX's persistent cache refuses it. XLA's foreign function
+interface finds a function by name: one C function for all (`_handle`, made by ctypes) looks up which Python function is
+meant. The structures are those of `xla/ffi/api/c_api.h`, which comes with jaxlib.
+"""
+
+import ctypes
+import functools
+import traceback
+from collections.abc import Callable
+from ctypes import POINTER, Structure, c_char_p, c_int, c_int64, c_size_t, c_uint32, c_void_p
+from typing import Any
+
+import jax
+import numpy as np
+
+_TARGET = "metarl_host_call"
+_METADATA = 1  # XLA_FFI_Extension_Metadata
+_UNKNOWN = 2  # XLA_FFI_Error_Code_UNKNOWN
+_DTYPES = {1: "?", 2: "i1", 4: "i4", 5: "i8", 6: "u1", 8: "u4", 9: "u8", 11: "f4", 12: "f8"}  # XLA_FFI_DataType
+_FUNCTIONS: dict[str, Callable] = {}
+
+
+def host_call(name: str, function: Callable, result: Any, *args: Any) -> Any:
+    """`function(*args)` on the host; under `vmap` one call for the whole batch, every argument with all of its axes.
+
+    Args:
+      name: says all that the outcome depends on but for `args`; of two functions with one name the later is called.
+      function: takes NumPy arrays in place of `args`, valid until it returns. No side effects.
+      result: pytree of `ShapeDtypeStruct`, what it returns for arguments without a batch; the types are not converted.
+      args: pytrees of arrays.
+    """
+    leaves, treedef = jax.tree.flatten(args)
+    shapes, result_treedef = jax.tree.flatten(result)
+
+    def on_leaves(*leaves: np.ndarray) -> list[np.ndarray]:
+        return jax.tree.leaves(function(*treedef.unflatten(map(np.asarray, leaves))))
+
+    if jax.default_backend() == "cpu":
+        _register()
+        _FUNCTIONS[name] = on_leaves
+        out = jax.ffi.ffi_call(_TARGET, shapes, vmap_method="broadcast_all")(*leaves, name=name)
+    else:  # XLA would hand over addresses in the memory of the device
+        out = jax.pure_callback(on_leaves, shapes, *leaves, vmap_method="broadcast_all")
+    return result_treedef.unflatten(out)
+
+
+@functools.cache
+def _register() -> None:
+    jax.ffi.register_ffi_target(_TARGET, jax.ffi.pycapsule(ctypes.cast(_handle, c_void_p).value), platform="cpu")
+
+
+class _Version(Structure):
+    _fields_ = (("size", c_size_t), ("extension", c_void_p), ("major", c_int), ("minor", c_int))
+
+
+class _Metadata(Structure):
+    _fields_ = (("size", c_size_t), ("version", _Version), ("traits", c_uint32), ("type_id", c_int64))
+
+
+class _Extension(Structure):
+    _fields_ = (("size", c_size_t), ("type", c_int), ("next", c_void_p), ("metadata", POINTER(_Metadata)))
+
+
+class _ErrorArgs(Structure):
+    _fields_ = (("size", c_size_t), ("extension", c_void_p), ("message", c_char_p), ("code", c_int))
+
+
+class _Api(Structure):
+    _fields_ = (
+        *(("size", c_size_t), ("extension", c_void_p), ("version", _Version), ("internal", c_void_p)),
+        ("create_error", ctypes.CFUNCTYPE(c_void_p, POINTER(_ErrorArgs))),
+    )
+
+
+class _Buffer(Structure):
+    _fields_ = (
+        *(("size", c_size_t), ("extension", c_void_p), ("dtype", c_int)),
+        *(("data", c_size_t), ("rank", c_int64), ("dims", POINTER(c_int64))),
+    )
+
+    def array(self) -> np.ndarray:
+        """A view of it."""
+        shape, dtype = self.dims[: self.rank], np.dtype(_DTYPES[self.dtype])
+        size = int(np.prod(shape)) * dtype.itemsize
+        return np.ndarray(shape, dtype, (ctypes.c_char * size).from_address(self.data))
+
+
+class _Buffers(Structure):
+    _fields_ = (
+        *(("size", c_size_t), ("extension", c_void_p), ("count", c_int64)),
+        *(("types", c_void_p), ("items", POINTER(POINTER(_Buffer)))),
+    )
+
+    def arrays(self) -> list[np.ndarray]:
+        return [item.contents.array() for item in self.items[: self.count]]
+
+
+class _Text(Structure):
+    _fields_ = (("data", c_void_p), ("length", c_size_t))
+
+
+class _Attributes(Structure):
+    _fields_ = (
+        *(("size", c_size_t), ("extension", c_void_p), ("count", c_int64)),
+        *(("types", c_void_p), ("names", c_void_p), ("items", POINTER(POINTER(_Text)))),
+    )
+
+
+class _CallFrame(Structure):
+    _fields_ = (
+        *(("size", c_size_t), ("extension", POINTER(_Extension)), ("api", POINTER(_Api)), ("context", c_void_p)),
+        *(("stage", c_int), ("args", _Buffers), ("results", _Buffers), ("attributes", _Attributes)),
+    )
+
+
+@ctypes.CFUNCTYPE(c_void_p, POINTER(_CallFrame))
+def _handle(frame) -> int | None:
+    """What XLA calls: at registration to learn the version that it speaks, and then for every host call."""
+    frame = frame.contents
+    if frame.extension and frame.extension.contents.type == _METADATA:
+        version, spoken = frame.extension.contents.metadata.contents.version, frame.api.contents.version
+        version.major, version.minor = 0, spoken.minor  # minor versions only add to the structures
+        return None
+    try:
+        text = frame.attributes.items[0].contents
+        function = _FUNCTIONS[ctypes.string_at(text.data, text.length).decode()]
+        for out, value in zip(frame.results.arrays(), function(*frame.args.arrays()), strict=True):
+            out[...] = value
+    except BaseException:  # nothing may be raised through C: XLA raises it again
+        error = _ErrorArgs(ctypes.sizeof(_ErrorArgs), None, traceback.format_exc().encode(), _UNKNOWN)
+        return frame.api.contents.create_error(error)
+    return None
