@@ -90,8 +90,10 @@ def _layout(mesh: Mesh) -> RunState | None:
 
 def check_memory(compiled: Any, num_runs: int) -> None:
     """TooLarge where several runs together need more memory than there is."""
+    if num_runs == 1:
+        return
     analysis, free = compiled.memory_analysis(), _free_bytes()
-    if num_runs == 1 or analysis is None or free is None:
+    if analysis is None or free is None:
         return
     needed = analysis.temp_size_in_bytes + analysis.output_size_in_bytes  # arguments are donated to the output
     if needed > free:

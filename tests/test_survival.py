@@ -205,20 +205,20 @@ def test_resume_after_damage_repeats_the_run(run, whole, capfd):
 )
 def test_out_of_memory(tmp_path, monkeypatch, capfd, error):
     """The third iteration does not fit: one line, exit code 1, and the checkpoint before it is whole."""
-    make_window = training.make_window
+    begin = training.begin
 
-    def make(*args):
-        window = make_window(*args)
+    def begin_greedily(*args):
+        begun = begin(*args)
 
-        def greedy(state, count):
-            if int(state.step) == 2:
+        def greedy(states, count):
+            if int(states.step[0]) == 2:
                 raise error
-            return window(state, count)
+            return begun.window(states, count)
 
-        return greedy
+        return begun._replace(window=greedy)
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(training, "make_window", make)
+    monkeypatch.setattr(training, "begin", begin_greedily)
     assert cli.main(POINT) == 1
     line = capfd.readouterr().err.splitlines()[-1]
     assert line.startswith("error: out of memory") and line.endswith("checkpoint 2 is whole.")
@@ -234,7 +234,8 @@ def test_other_errors_are_not_taken_for_it(tmp_path, monkeypatch):
         raise jax.errors.JaxRuntimeError("INTERNAL: a defect")
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(training, "make_window", lambda *_: broken)
+    begin = training.begin
+    monkeypatch.setattr(training, "begin", lambda *args: begin(*args)._replace(window=broken))
     with pytest.raises(jax.errors.JaxRuntimeError, match="a defect"):
         cli.main(POINT)
 
@@ -255,7 +256,7 @@ def test_the_second_start_compiles_no_window(tmp_path):
     for name, served in (("first", False), ("second", True)):
         done = start([*argv, name], tmp_path, **environment)
         assert done.returncode == 0, done.stderr
-        assert ("Persistent compilation cache hit for 'jit_window'" in done.stderr) == served
+        assert ("Persistent compilation cache hit for 'jit_windows'" in done.stderr) == served
     assert losses(tmp_path / "first") == losses(tmp_path / "second")
 
 
