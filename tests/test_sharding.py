@@ -19,11 +19,21 @@ from metarl_jax.types import Suite
 TINY = ["--iterations", "3", "--horizon", "6", "--algorithm.num-tasks", "4", "--algorithm.envs-per-task", "2"]
 TINY += ["--evaluation.tasks", "4", "--evaluation.episodes", "2"]
 RUNS = {
-    # Where a gradient is all but 0, Adam makes a hundredth of the learning rate of its rounding: hence not 3e-3.
-    "mujoco": ["cheetah-dir-maml", *TINY, "--algorithm.optimizer.lr", "3e-4"],
+    "maml": ["nav-maml", *TINY, "--algorithm.optimizer.lr-schedule", "constant"],
     "reptile": ["nav-reptile", *TINY],
     "rl2": ["nav-sparse-rl2-s5", *TINY, "--algorithm.chunk", "6", "--policy.memory.width", "8"],
-    "ppo": ["mt10-ppo", "--env", "point", "--iterations", "3", "--algorithm.num-tasks", "4", "--algorithm.unroll", "8"],
+    # On C MuJoCo; few steps, before contacts make much of rounding.
+    "ppo": [
+        "mt10-ppo",
+        "--env",
+        "cheetah-dir",
+        "--iterations",
+        "3",
+        "--algorithm.num-tasks",
+        "4",
+        "--algorithm.unroll",
+        "4",
+    ],
 }
 RUNS["ppo"] += ["--evaluation.tasks", "4", "--algorithm.update.minibatches", "4"]
 
@@ -41,7 +51,7 @@ def finish(process, code=0, timeout=240):
 
 
 def saved(run):
-    """Parameters and statistics in the newest checkpoint, by name."""
+    """The step and the parameters in the newest checkpoint, by name."""
     here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     with ocp.CheckpointManager(
         run / "checkpoints" / "latest", item_handlers=ocp.StandardCheckpointHandler()
@@ -50,7 +60,7 @@ def saved(run):
         there = manager.item_metadata(step).items()
         like = {name: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here) for name, x in there}
         values = manager.restore(step, args=ocp.args.StandardRestore(like))
-    return {name: np.asarray(x) for name, x in values.items() if name.startswith((".params", ".obs_stats", ".step"))}
+    return {name: np.asarray(x) for name, x in values.items() if name.startswith((".params", ".step"))}
 
 
 def assert_same(run, other):
@@ -82,11 +92,11 @@ def test_four_devices_are_one(one_device, tmp_path, name):
 
 def test_a_run_goes_on_with_other_devices(one_device, tmp_path):
     """Two devices to the second iteration, one to the third."""
-    argv = [*RUNS["mujoco"], "--run-dir", tmp_path / "run", "--devices", 2]
+    argv = [*RUNS["maml"], "--run-dir", tmp_path / "run", "--devices", 2]
     argv[argv.index("--iterations") + 1] = "2"
     finish(metarl("train", *argv))
     assert cli.main(["train", "--resume", str(tmp_path / "run"), "--iterations", "3"]) == 0
-    assert_same(tmp_path / "run", one_device("mujoco"))
+    assert_same(tmp_path / "run", one_device("maml"))
 
 
 def processes(run, argv, devices=1):
@@ -98,7 +108,7 @@ def processes(run, argv, devices=1):
     return [metarl("train", *common, "--process-id", index) for index in range(2)]
 
 
-@pytest.mark.parametrize("name", ["mujoco", "ppo"])
+@pytest.mark.parametrize("name", ["maml", "ppo"])
 def test_two_processes_are_one(one_device, tmp_path, name):
     first, second = processes(tmp_path / "run", RUNS[name])
     said = finish(first)
@@ -108,6 +118,7 @@ def test_two_processes_are_one(one_device, tmp_path, name):
     assert [row["iteration"] for row in rows] == [1, 2, 3]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("victim", [0, 1])
 def test_a_killed_process_ends_the_other_with_a_message(tmp_path, victim):
     run, argv = tmp_path / "run", [*RUNS["reptile"], "--checkpoint-every", "2"]
@@ -118,7 +129,7 @@ def test_a_killed_process_ends_the_other_with_a_message(tmp_path, victim):
         assert time.time() < deadline and all(p.poll() is None for p in both), [p.communicate()[0] for p in both]
         time.sleep(0.1)
     both[victim].send_signal(signal.SIGKILL)
-    both[victim].wait()
+    both[victim].communicate()
     said = finish(both[1 - victim], code=1, timeout=sharding.TIMEOUT + 30)
     (line,) = (line for line in said.splitlines() if line.startswith("error: "))
     assert "another process of this run has ended" in line and "--resume" in line
