@@ -61,9 +61,9 @@ def use_mesh(mesh: Mesh) -> Iterator[None]:
 
 
 def check_divides(num_tasks: int, mesh: Mesh, env: MetaEnv | Suite, name: str) -> None:
-    """ConfigError with the nearest numbers that fit, unless the tasks can be split evenly over environments and devices."""
+    """ConfigError with the nearest numbers that fit, unless tasks can be split evenly over environments and several devices."""
     parts = mesh.size * (len(env.envs) if isinstance(env, Suite) else 1)
-    if num_tasks % parts:
+    if mesh.size > 1 and num_tasks % parts:
         below, above = num_tasks // parts * parts, (num_tasks // parts + 1) * parts
         choice = f"{below} or {above}" if below else f"{above}"
         what = f"{mesh.size} devices" + f" x {parts // mesh.size} environments" * (parts > mesh.size)
