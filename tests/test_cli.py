@@ -437,7 +437,7 @@ def test_full_disk(metarl, tmp_path, monkeypatch, what):
     else:
         refuse = lambda path, text: full() if what in str(path) else whole(path, text)  # noqa: E731
         monkeypatch.setattr(runlog, "write_atomically", refuse)
-        monkeypatch.setattr("metarl_jax.training.write_atomically", refuse)
+        monkeypatch.setattr("metarl_jax.judging.write_atomically", refuse)
     assert_one_error(metarl("train", *POINT, "--run-dir", "run"), "No space left on device")
     monkeypatch.undo()
     if what in ("eval", "summary.json"):

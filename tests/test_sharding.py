@@ -84,7 +84,9 @@ def one_device(tmp_path_factory):
     return make
 
 
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize(
+    "name", ["maml", "ppo", *(pytest.param(name, marks=pytest.mark.slow) for name in ("reptile", "rl2"))]
+)
 def test_four_devices_are_one(one_device, tmp_path, name):
     finish(metarl("train", *RUNS[name], "--devices", 4, "--run-dir", tmp_path / "run"))
     assert_same(tmp_path / "run", one_device(name))
@@ -108,7 +110,7 @@ def processes(run, argv, devices=1):
     return [metarl("train", *common, "--process-id", index) for index in range(2)]
 
 
-@pytest.mark.parametrize("name", ["maml", "ppo"])
+@pytest.mark.parametrize("name", [pytest.param("maml", marks=pytest.mark.slow), "ppo"])
 def test_two_processes_are_one(one_device, tmp_path, name):
     first, second = processes(tmp_path / "run", RUNS[name])
     said = finish(first)

@@ -103,6 +103,7 @@ def test_a_failed_run_is_named(tmp_path, monkeypatch, capfd):
     assert [row["settings"] for row in sweep.table(cells)] == ["seed-of-trouble=2"]
 
 
+@pytest.mark.slow
 def test_jobs_of_submitit(tmp_path):
     """On its cluster of one machine, whose interface is that of Slurm."""
     cells = sweep.expand(tmp_path, ["nav-maml", *TINY], [], [0])
