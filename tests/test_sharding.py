@@ -92,6 +92,7 @@ def test_four_devices_are_one(one_device, tmp_path, name):
     assert_same(tmp_path / "run", one_device(name))
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_other_devices(one_device, tmp_path):
     """Two devices to the second iteration, one to the third."""
     argv = [*RUNS["maml"], "--run-dir", tmp_path / "run", "--devices", 2]
@@ -154,6 +155,7 @@ def test_seeds_together_are_seeds_alone(one_device, tmp_path):
     assert cli.main(["train", "--resume", str(tmp_path / "all" / "seed-2"), "--iterations", "4"]) == 0
 
 
+@pytest.mark.slow
 def test_seeds_that_do_not_fit_together(tmp_path, monkeypatch, capfd):
     monkeypatch.setattr("metarl_jax.window._free_bytes", lambda: 1000)
     assert cli.main(["train", *RUNS["reptile"], "--seeds", "0", "1", "--run-dir", str(tmp_path / "all")]) == 0
