@@ -26,3 +26,9 @@ def nearest_divisors(size: int, wanted: int) -> str:
     fitting = [d for d in range(1, size + 1) if size % d == 0]
     below, above = [d for d in fitting if d < wanted], [d for d in fitting if d > wanted]
     return " or ".join(str(d) for d in below[-1:] + above[:1])
+
+
+def nearest_multiples(number: int, wanted: int) -> str:
+    """The positive multiples of `number` around `wanted`, which is none: "8 or 12"."""
+    below = wanted // number * number
+    return f"{below} or {below + number}" if below else f"{number}"

@@ -67,9 +67,7 @@ def adaptation(
     # A scan, so that the program's size does not grow with K; its last adaptation goes unused.
     def step(carry, key):
         params, history = carry
-        key_start, key_run = jax.random.split(key)
-        start = rollout.start(env, tasks, key_start, shape, history)
-        end, transitions = rollout.collect(env, algorithm.act(state, params), tasks, start, key_run, env.spec.horizon)
+        end, transitions = rollout.run_episodes(env, algorithm.act(state, params), tasks, key, shape, history)
         # A round cuts short the episodes that still run.
         after = end.history._replace(last=jnp.ones(shape, bool)) if algorithm.keeps_history else first_history
         outcome = Curve(*(x.mean(axis=1) for x in rollout.episode_outcome(transitions)))

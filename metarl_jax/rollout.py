@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from . import sharding
-from .errors import ConfigError
+from .errors import ConfigError, nearest_multiples
 from .types import Array, EnvSpec, EnvState, History, Key, MetaEnv, Suite, Task, TimeStep, Transition
 
 
@@ -42,10 +42,9 @@ def check_num_tasks(env: MetaEnv | Suite, num_tasks: int, name: str) -> None:
     """ConfigError unless `num_tasks`, a setting called `name`, can be split evenly over the environments of a suite."""
     count = len(env.envs) if isinstance(env, Suite) else 1
     if num_tasks % count:
-        below, above = num_tasks // count * count, (num_tasks // count + 1) * count
-        choice = f"{below} or {above}" if below else f"{above}"
         raise ConfigError(
-            f"{name} {num_tasks} cannot be split evenly over the {count} environments of {env.spec.name!r}: take {choice}."
+            f"{name} {num_tasks} cannot be split evenly over the {count} environments of {env.spec.name!r}: take "
+            f"{nearest_multiples(count, num_tasks)}."
         )
 
 
@@ -139,6 +138,15 @@ def collect(
 
     state, transitions = jax.lax.scan(step, state, jax.random.split(key, num_steps))
     return state, jax.tree.map(lambda x: jnp.moveaxis(x, 0, 2), transitions)
+
+
+def run_episodes(
+    env: MetaEnv | Suite, act: Act, tasks: Task, key: Key, shape: tuple[int, int], history: History
+) -> tuple[RolloutState, Transition]:
+    """One episode per environment (more where they terminate early), begun anew with `history`; `collect`s one horizon."""
+    key_start, key_run = jax.random.split(key)
+    state = start(env, tasks, key_start, shape, history)
+    return collect(env, act, tasks, state, key_run, env.spec.horizon)
 
 
 class Outcome(NamedTuple):

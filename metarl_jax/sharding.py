@@ -14,7 +14,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, PartitionSpec
 
-from .errors import ConfigError
+from .errors import ConfigError, nearest_multiples
 from .types import MetaEnv, Suite
 
 AXIS = "task"
@@ -48,8 +48,7 @@ def make_mesh(devices: int) -> Mesh:
     local = jax.local_device_count()
     if not 1 <= devices <= local:
         raise ConfigError(f"--devices {devices}: this process has {local}; choose 1 to {local}.")
-    chosen = [d for p in range(jax.process_count()) for d in jax.devices() if d.process_index == p]
-    chosen = [d for d in chosen if d in jax.local_devices(d.process_index)[:devices]]
+    chosen = [d for process in range(jax.process_count()) for d in jax.local_devices(process)[:devices]]
     return Mesh(np.array(chosen), (AXIS,), axis_types=(AxisType.Auto,))
 
 
@@ -64,10 +63,10 @@ def check_divides(num_tasks: int, mesh: Mesh, env: MetaEnv | Suite, name: str) -
     """ConfigError with the nearest numbers that fit, unless tasks can be split evenly over environments and several devices."""
     parts = mesh.size * (len(env.envs) if isinstance(env, Suite) else 1)
     if mesh.size > 1 and num_tasks % parts:
-        below, above = num_tasks // parts * parts, (num_tasks // parts + 1) * parts
-        choice = f"{below} or {above}" if below else f"{above}"
         what = f"{mesh.size} devices" + f" x {parts // mesh.size} environments" * (parts > mesh.size)
-        raise ConfigError(f"{name} {num_tasks} cannot be split evenly over {what}: take {choice}.")
+        raise ConfigError(
+            f"{name} {num_tasks} cannot be split evenly over {what}: take {nearest_multiples(parts, num_tasks)}."
+        )
 
 
 def over_tasks(fn: Callable) -> Callable:

@@ -136,12 +136,9 @@ def play_episodes(
     key: Key,
 ) -> tuple[Transition, Array]:
     """`episodes` rollouts of each of N tasks, `[N, episodes, T]`, each from `history` on; and their returns."""
-    key_start, key_run = jax.random.split(key)
     shape = (len(history.reward), episodes)
     history = jax.tree.map(lambda x: jnp.broadcast_to(x[:, None], (*shape, *x.shape[1:])), history)
-    state = rollout.start(env, tasks, key_start, shape, history)
-    act = make_act(policy, stats, params, 0)
-    _, transitions = rollout.collect(env, act, tasks, state, key_run, env.spec.horizon)
+    _, transitions = rollout.run_episodes(env, make_act(policy, stats, params, 0), tasks, key, shape, history)
     return transitions, rollout.episode_outcome(transitions).returns
 
 

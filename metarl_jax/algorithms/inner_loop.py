@@ -115,9 +115,6 @@ class InnerLoop:
 
     def _run_episodes(self, params, axis, stats, tasks, key, shape) -> Transition:
         """One episode per environment (more where they terminate early)."""
-        key_start, key_run = jax.random.split(key)
         act = make_act(self.policy, stats, params, axis)
         history = rollout.no_history(self.env.spec, shape, self.policy.init_carry(shape))
-        state = rollout.start(self.env, tasks, key_start, shape, history)
-        _, transitions = rollout.collect(self.env, act, tasks, state, key_run, self.env.spec.horizon)
-        return transitions
+        return rollout.run_episodes(self.env, act, tasks, key, shape, history)[1]

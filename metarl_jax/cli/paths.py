@@ -64,10 +64,7 @@ def run(argv: list[str]) -> int:
         histories = jax.tree.map(lambda x: x[:, :, :1], histories)
 
         def episode(params, history, key):
-            key_start, key_run = jax.random.split(key)
-            start = rollout.start(env, tasks, key_start, (options.tasks, 1), history)
-            act = algorithm.act(state, params)
-            return rollout.collect(env, act, tasks, start, key_run, env.spec.horizon)[1]
+            return rollout.run_episodes(env, algorithm.act(state, params), tasks, key, (options.tasks, 1), history)[1]
 
         played = jax.vmap(episode)(params, histories, jax.random.split(key, steps + 1))
         return jax.tree.map(lambda x: x[:, :, 0], played)
