@@ -16,10 +16,12 @@ PRESET = "cheetah-dir-maml"  # second-order MAML-PPO; what is not named in `conf
 ENVS_PER_TASK = 10
 
 
-def configure(env: str, physics: str, horizon: int, num_tasks: int) -> ExperimentConfig:
+def configure(
+    env: str, physics: str, horizon: int, num_tasks: int, envs_per_task: int = ENVS_PER_TASK
+) -> ExperimentConfig:
     """The run that is measured: the preset's learner, `num_tasks` per iteration, on episodes of `horizon` steps."""
     base = PRESETS[PRESET].config
-    algorithm = dataclasses.replace(base.algorithm, num_tasks=num_tasks, envs_per_task=ENVS_PER_TASK)
+    algorithm = dataclasses.replace(base.algorithm, num_tasks=num_tasks, envs_per_task=envs_per_task)
     return dataclasses.replace(base, env=env, physics=physics, horizon=horizon, algorithm=algorithm)
 
 

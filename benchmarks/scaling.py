@@ -1,8 +1,8 @@
 """How the time of a meta-iteration grows: the whole of it, episodes, inner steps and meta-update of second-order MAML-PPO.
 
 The environment is a pure JAX function; everything but the axis in question stays as it is. Columns:
-  axis, size           what grows, and to what: `tasks` per meta-iteration, each with as many environments; `seeds`, runs in one
-                       program; `devices` over which the tasks are split
+  axis, size           what grows, and to what: `tasks` per meta-iteration, each with 2 environments, and `large tasks`, each with
+                       10; `seeds`, runs in one program; `devices` over which the tasks are split
   iteration_seconds    median
   seconds_per_one      that over the size
   of_first             seconds_per_one over that of the smallest size: below 1, many together are cheaper
@@ -26,26 +26,31 @@ from . import figures, meta_iteration, timing
 from .meta_iteration import MetaIteration
 
 ENV, HORIZON = "point", 20  # its own steps per episode
-NUM_TASKS = 32  # on the other axes
+ENVS_PER_TASK, LARGE_ENVS_PER_TASK = 2, 10
+NUM_TASKS = 32  # on the axis of devices
+SEED_TASKS = 4  # on the axis of seeds: they are worth a common program where one run alone leaves the machine idle
+TASKS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 REPEATS = 9
 
 
 class Axis(NamedTuple):
     """Something that can be made larger."""
 
-    make: Callable[[int], MetaIteration]
+    config: Callable[[int], ExperimentConfig]
     sizes: tuple[int, ...]
     fit: tuple[int, int]  # the exponent is fitted to sizes from here to here
+    option: str | None = None  # of `MetaIteration`, which gets the size too
 
 
-def _configure(num_tasks: int) -> ExperimentConfig:
-    return meta_iteration.configure(ENV, "auto", HORIZON, num_tasks)
+def _configure(num_tasks: int, envs_per_task: int = ENVS_PER_TASK) -> ExperimentConfig:
+    return meta_iteration.configure(ENV, "auto", HORIZON, num_tasks, envs_per_task)
 
 
 AXES = {
-    "tasks": Axis(lambda n: MetaIteration(_configure(n)), (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024), fit=(8, 256)),
-    "seeds": Axis(lambda n: MetaIteration(_configure(NUM_TASKS), seeds=n), (1, 2, 4, 8, 16), fit=(1, 16)),
-    "devices": Axis(lambda n: MetaIteration(_configure(NUM_TASKS), devices=n), (1, 2, 4, 8), fit=(1, 8)),
+    "tasks": Axis(_configure, TASKS, fit=(8, 256)),
+    "large tasks": Axis(lambda n: _configure(n, LARGE_ENVS_PER_TASK), TASKS, fit=(8, 256)),
+    "seeds": Axis(lambda _: _configure(SEED_TASKS), (1, 2, 4, 8, 16), fit=(1, 16), option="seeds"),
+    "devices": Axis(lambda _: _configure(NUM_TASKS), (1, 2, 4, 8), fit=(1, 8), option="devices"),
 }
 
 
@@ -57,11 +62,13 @@ def measure() -> list[dict[str, Any]]:
 
 
 def _rows(name: str, axis: Axis) -> list[dict[str, Any]]:
-    iterations = {size: axis.make(size) for size in axis.sizes}
+    configs = {size: axis.config(size) for size in axis.sizes}
+    iterations = {
+        size: MetaIteration(config, **({axis.option: size} if axis.option else {})) for size, config in configs.items()
+    }
     times = timing.in_turn(iterations, REPEATS)
     seconds = {size: statistics.median(times[size]) for size in axis.sizes}
     first, *_, last = axis.sizes
-    tasks = "" if name == "tasks" else f"{NUM_TASKS} tasks, "
     return [
         {
             "axis": name,
@@ -71,9 +78,9 @@ def _rows(name: str, axis: Axis) -> list[dict[str, Any]]:
             "of_first": seconds[size] / size / (seconds[first] / first),
             "exponent": fit_exponent(seconds, axis.fit) if size == last else None,
             "compile_seconds": iterations[size].compile_seconds,
-            "note": f"{ENV}, {tasks}{meta_iteration.describe(_configure(NUM_TASKS))}; median of {REPEATS}",
+            "note": f"{ENV}, tasks: {config.algorithm.num_tasks}, {meta_iteration.describe(config)}; median of {REPEATS}",
         }
-        for size in axis.sizes
+        for size, config in configs.items()
     ]
 
 

@@ -139,10 +139,12 @@ def test_throughput(monkeypatch):
 def test_scaling(monkeypatch):
     axes = {name: axis._replace(sizes=(2, 4), fit=(2, 4)) for name, axis in scaling.AXES.items()}
     monkeypatch.setattr(scaling, "AXES", axes)
-    monkeypatch.setattr(scaling, "NUM_TASKS", 2)
     monkeypatch.setattr(scaling, "REPEATS", 1)
-    first, last, *seeds = scaling.measure()  # and one device
-    assert [(row["axis"], row["size"]) for row in seeds] == [("seeds", 2), ("seeds", 4)]
+    first, last, *others = scaling.measure()  # and one device
+    assert [(row["axis"], row["size"]) for row in others] == [
+        (name, size) for name in ("large tasks", "seeds") for size in (2, 4)
+    ]
+    assert ["tasks: 4, 2 environments" in row["note"] for row in (last, *others)] == [True, False, False, True, True]
     growth = last["iteration_seconds"] / first["iteration_seconds"]
     assert first["exponent"] is None and last["exponent"] == pytest.approx(math.log2(growth))
     assert (first["of_first"], last["of_first"]) == (1.0, pytest.approx(growth / 2))

@@ -11,7 +11,7 @@ import pytest
 from metarl_jax import normalize
 from metarl_jax.algorithms import make_algorithm
 from metarl_jax.algorithms.inner_loop import InnerLoop, InnerLoopConfig
-from metarl_jax.algorithms.maml_ppo import MamlPpoConfig, meta_loss
+from metarl_jax.algorithms.maml_ppo import MamlPpoConfig, default_task_chunks, meta_loss
 from metarl_jax.algorithms.ppo_update import PpoUpdateConfig, Weights, mean_gradient
 from metarl_jax.algorithms.reptile import ReptileConfig
 from metarl_jax.errors import ConfigError
@@ -67,13 +67,19 @@ def test_gradient_of_chunks_in_closed_form(chunks):
 
 @pytest.mark.parametrize(("chunks", "share"), [(2, 0.6), (4, 0.4)])
 def test_chunks_change_nothing_but_memory(update, chunks, share):
-    whole, metrics, memory = update()
+    whole, metrics, memory = update(task_chunks=1)
     params, chunk_metrics, chunk_memory = update(task_chunks=chunks)
     for a, b in zip(jax.tree.leaves(params), jax.tree.leaves(whole), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5 * np.abs(b).max())
     for name, value in metrics.items():
         np.testing.assert_allclose(chunk_metrics[name], value, rtol=1e-4, atol=1e-6, err_msg=name)
     assert chunk_memory < share * memory
+
+
+@pytest.mark.parametrize(("tasks", "chunks"), [(1, 1), (4, 1), (20, 5), (25, 25), (30, 10), (256, 64)])
+def test_chunks_of_at_most_four_tasks_by_default(tasks, chunks):
+    """On CPU, where tests run."""
+    assert default_task_chunks(tasks) == chunks
 
 
 def test_rematerialised_inner_steps_take_less_memory(make_point, tiny_policy):
