@@ -1,8 +1,9 @@
-"""How fast MAML-PPO meta-trains: environments x physics backends x numbers of tasks, each in a process of its own.
+"""How fast MAML-PPO meta-trains: environments x physics backends x tasks x devices, each in a process of its own.
 
 Columns:
   env, physics            what is stepped, by which backend ("jax": the environment is a pure function, without a simulator)
   tasks                   per meta-iteration
+  devices                 over which they are split: one, and where there are more, all
   env_steps_per_second    environment steps of a meta-iteration over its time; learning is included
   iterations_per_second   meta-iterations: episodes, inner steps, episodes, the meta-update
   slowest, fastest        the same of single iterations
@@ -46,27 +47,32 @@ class Speed(NamedTuple):
 
 def measure() -> list[dict[str, Any]]:
     """One row per configuration."""
-    platform = isolated.call(jax.default_backend)
+    platform, there = isolated.call(jax.default_backend), isolated.call(jax.local_device_count)
     return [
-        _row(env, physics, num_tasks)
+        _row(env, physics, num_tasks, devices)
         for env in PHYSICS
-        for physics, num_tasks in itertools.product(PHYSICS[env][platform], TASKS[platform])
+        for physics, devices, num_tasks in itertools.product(
+            PHYSICS[env][platform], sorted({1, there}), TASKS[platform]
+        )
     ]
 
 
-def _row(env: str, physics: str, num_tasks: int) -> dict[str, Any]:
+def _row(env: str, physics: str, num_tasks: int, devices: int) -> dict[str, Any]:
     sizes = meta_iteration.describe(meta_iteration.configure(env, physics, HORIZON, num_tasks))
     note = f"{sizes}; median of {REPEATS}"
     try:
-        speed = isolated.call(speed_of, env, physics, HORIZON, num_tasks, REPEATS)
+        speed = isolated.call(speed_of, env, physics, HORIZON, num_tasks, devices, REPEATS)
     except isolated.Failed as failure:
         speed, note = Speed()._asdict(), f"skipped: {failure}"
-    return {"env": env, "physics": "jax" if physics == "auto" else physics, "tasks": num_tasks, **speed, "note": note}
+    physics = "jax" if physics == "auto" else physics
+    return {"env": env, "physics": physics, "tasks": num_tasks, "devices": devices, **speed, "note": note}
 
 
-def speed_of(env: str, physics: str, horizon: int, num_tasks: int, repeats: int) -> dict[str, float | None]:
+def speed_of(
+    env: str, physics: str, horizon: int, num_tasks: int, devices: int, repeats: int
+) -> dict[str, float | None]:
     """A `Speed`, measured in this process."""
-    iteration = MetaIteration(meta_iteration.configure(env, physics, horizon, num_tasks))
+    iteration = MetaIteration(meta_iteration.configure(env, physics, horizon, num_tasks), devices=devices)
     seconds = timing.in_turn({env: iteration}, repeats)[env]
     on_device = jax.local_devices()[0].memory_stats()
     return Speed(
@@ -83,9 +89,9 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
     """Environment steps per second over tasks, a line per environment and backend."""
     measured = [row for row in rows if row["env_steps_per_second"] is not None]
     with figures.axes(path, "MAML-PPO, learning included") as axes:
-        for (env, physics), group in itertools.groupby(measured, lambda row: (row["env"], row["physics"])):
+        for of, group in itertools.groupby(measured, lambda row: (row["env"], row["physics"], row["devices"])):
             points = [(row["tasks"], row["env_steps_per_second"]) for row in group]
-            axes.loglog(*zip(*points, strict=True), "o-", label=f"{env}, {physics}")
+            axes.loglog(*zip(*points, strict=True), "o-", label="{}, {}, devices: {}".format(*of))
         figures.mark(axes, [row["tasks"] for row in rows])
         axes.set(xlabel="tasks per meta-iteration", ylabel="environment steps / s")
         if measured:

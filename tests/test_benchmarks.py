@@ -113,7 +113,8 @@ def test_bad_out_is_refused_before_measuring(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize("measured", [True, False])
 def test_figures_of_what_was_measured(measured, tmp_path):
-    speed = {"env": "point", "physics": "jax", "tasks": 4, "env_steps_per_second": 1e4 if measured else None}
+    speed = {"env": "point", "physics": "jax", "tasks": 4, "devices": 1}
+    speed["env_steps_per_second"] = 1e4 if measured else None
     throughput.draw([speed], tmp_path / "throughput.png")
     ratio = {"comparison": "step", "peer": "EnvPool", "ratio": 2.0 if measured else None}
     peers.draw([ratio], tmp_path / "peers.png")
@@ -127,6 +128,7 @@ def test_throughput(monkeypatch):
     monkeypatch.setattr(throughput, "HORIZON", 4)
     monkeypatch.setattr(throughput, "REPEATS", 3)
     row, skipped = throughput.measure()
+    assert (row["tasks"], row["devices"]) == (3, 1)
     steps = 3 * 10 * 4 * 2  # tasks x environments x horizon x rounds
     assert row["env_steps_per_second"] == pytest.approx(steps * row["iterations_per_second"])
     assert 0 < row["slowest"] <= row["iterations_per_second"] <= row["fastest"]

@@ -76,10 +76,12 @@ def test_chunks_change_nothing_but_memory(update, chunks, share):
     assert chunk_memory < share * memory
 
 
-@pytest.mark.parametrize(("tasks", "chunks"), [(1, 1), (4, 1), (20, 5), (25, 25), (30, 10), (256, 64)])
-def test_chunks_of_at_most_four_tasks_by_default(tasks, chunks):
+@pytest.mark.parametrize(
+    ("tasks", "devices", "chunks"), [(1, 1, 1), (4, 1, 1), (20, 1, 5), (7, 1, 7), (30, 1, 10), (256, 1, 64), (24, 2, 3)]
+)
+def test_chunks_of_at_most_four_tasks_per_device_by_default(tasks, devices, chunks):
     """On CPU, where tests run."""
-    assert default_task_chunks(tasks) == chunks
+    assert default_task_chunks(tasks, devices) == chunks
 
 
 def test_rematerialised_inner_steps_take_less_memory(make_point, tiny_policy):
