@@ -59,14 +59,14 @@ def make_optimizer(config: OptimizerConfig, num_updates: int) -> optax.GradientT
 
 
 def init_run_state(
-    params: Params, optimizer: optax.GradientTransformation, obs_dim: int, kl_coef: float = 0.0
+    params: Params, optimizer: optax.GradientTransformation, obs_stats: normalize.Stats, kl_coef: float = 0.0
 ) -> RunState:
     """The state of a run that begins with `params`."""
     return RunState(
         step=jnp.zeros((), int),
         params=params,
         opt_state=optimizer.init(params),
-        obs_stats=normalize.init(obs_dim),
+        obs_stats=obs_stats,
         kl_coef=jnp.asarray(kl_coef, float),
         lr_scale=jnp.ones(()),
         rollout=(),

@@ -1,6 +1,7 @@
 """A policy: a network, an action distribution, and the environment's bounds."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
@@ -24,8 +25,6 @@ class PolicyConfig:
     """Network that gives the mean action."""
     memory: MemoryConfig = MemoryConfig()
     """Sequence model before the network, which sees observation, previous action, previous reward and ends of episodes."""
-    memory_reward_scale: float = 1.0
-    """Factor on the rewards that the memory sees, to bring them near 1."""
     distribution: str = "gaussian"
     """`gaussian`: draws are clipped to the action bounds; `tanh-gaussian`: squashed into them, which must be finite.
     Either way, a draw of 1 is the upper bound."""
@@ -36,7 +35,7 @@ class PolicyConfig:
     max_log_std: float = 1.0
     """Upper bound of the logarithm of the standard deviation."""
     normalize_obs: bool = False
-    """Standardise observations by their running mean and variance."""
+    """Standardise observations, and the rewards that a memory sees, by their running mean and variance."""
     compute_dtype: Literal["float32", "bfloat16"] = "float32"
     """Precision of matrix products, and of activations between a network's layers, in policy, memory and critic alike.
     Parameters, recurrences, last layers, distributions and losses are float32 either way."""
@@ -63,6 +62,7 @@ class Policy(NamedTuple):
     """A policy as pure functions."""
 
     init: Callable[[Key], Params]
+    init_stats: Callable[[], normalize.Stats]  # of what `observe` has taken note of: nothing yet
     init_carry: Callable[[tuple[int, ...]], Any]  # shape of a batch -> memories that remember nothing
     step: Callable[[Params, normalize.Stats, Array, History], tuple[Any, Gaussian]]  # obs [..., obs_dim]
     context: Callable[[normalize.Stats, Transition], Context]  # of whole rollouts `[E, T, ...]`, for `dist`
@@ -100,16 +100,19 @@ def make_policy(config: PolicyConfig, spec: EnvSpec) -> Policy:
         log_std = lowest + span * jax.nn.sigmoid(params["log_std_logit"])
         return Gaussian(mean, jnp.broadcast_to(log_std, mean.shape))
 
-    def observe(stats: normalize.Stats, rounds: list[Transition]) -> normalize.Stats:
+    def observe(
+        seen: Callable[[Transition], Array], stats: normalize.Stats, rounds: list[Transition]
+    ) -> normalize.Stats:
         if config.normalize_obs:
             for transitions in rounds:
-                stats = normalize.merge(stats, normalize.of_batch(transitions.obs_tm1))
+                stats = normalize.merge(stats, normalize.of_batch(seen(transitions)))
         return stats
 
     distribution = make_distribution(jnp.asarray(low, float), jnp.asarray(high, float))
     if config.memory.name == "none":
         return Policy(
             init=lambda key: init_head(key, spec.obs_dim),
+            init_stats=lambda: normalize.init(spec.obs_dim),
             init_carry=lambda shape: (),
             step=lambda params, stats, obs, history: ((), head(params, normalize.apply(stats, obs))),
             context=lambda stats, t: _flat(normalize.apply(stats, t.obs_tm1)),
@@ -118,7 +121,7 @@ def make_policy(config: PolicyConfig, spec: EnvSpec) -> Policy:
             dist=head,
             arrange=_flat,
             distribution=distribution,
-            observe=observe,
+            observe=functools.partial(observe, lambda t: t.obs_tm1),
         )
 
     memory = make_memory(config.memory, config.compute_dtype)
@@ -128,12 +131,12 @@ def make_policy(config: PolicyConfig, spec: EnvSpec) -> Policy:
         return {"memory": memory.init(key_memory, input_size(spec)), **init_head(key_head, config.memory.width)}
 
     def step(params: Params, stats: normalize.Stats, obs: Array, history: History) -> tuple[Any, Gaussian]:
-        inputs = memory_inputs(config, stats, obs, history.action, history.reward, history.last)
+        inputs = memory_inputs(stats, obs, history.action, history.reward, history.last)
         carry, features = memory.step(params["memory"], history.carry, inputs, jnp.zeros(inputs.shape[:-1], bool))
         return carry, head(params, features)
 
     def context(stats: normalize.Stats, t: Transition) -> Sequence:
-        inputs = memory_inputs(config, stats, t.obs_tm1, t.action_tm2, t.reward_tm1, t.last_tm1)
+        inputs = memory_inputs(stats, t.obs_tm1, t.action_tm2, t.reward_tm1, t.last_tm1)
         return Sequence(_time_first(inputs), memory.init_carry(inputs.shape[:-2]))
 
     def features(params: Params, sequence: Sequence) -> tuple[Any, Array]:
@@ -143,7 +146,19 @@ def make_policy(config: PolicyConfig, spec: EnvSpec) -> Policy:
     def dist(params: Params, sequence: Sequence) -> Gaussian:
         return head(params, features(params, sequence)[1])
 
-    return Policy(init, memory.init_carry, step, context, features, head, dist, _time_first, distribution, observe)
+    return Policy(
+        init=init,
+        init_stats=lambda: normalize.init(spec.obs_dim + 1),
+        init_carry=memory.init_carry,
+        step=step,
+        context=context,
+        features=features,
+        head=head,
+        dist=dist,
+        arrange=_time_first,
+        distribution=distribution,
+        observe=functools.partial(observe, lambda t: _with_reward(t.obs_tm1, t.reward_tm1)),
+    )
 
 
 def input_size(spec: EnvSpec) -> int:
@@ -151,12 +166,14 @@ def input_size(spec: EnvSpec) -> int:
     return spec.obs_dim + spec.action_dim + 2
 
 
-def memory_inputs(
-    config: PolicyConfig, stats: normalize.Stats, obs: Array, action: Array, reward: Array, last: Array
-) -> Array:
-    """What a memory sees, `[..., obs_dim + action_dim + 2]`: the observation, and of the step before action, reward, end."""
-    reward = config.memory_reward_scale * reward
-    return jnp.concatenate([normalize.apply(stats, obs), action, reward[..., None], last[..., None]], axis=-1)
+def memory_inputs(stats: normalize.Stats, obs: Array, action: Array, reward: Array, last: Array) -> Array:
+    """What a memory sees, `[..., obs_dim + action_dim + 2]`: the observation, and of the step before reward, action, end."""
+    return jnp.concatenate([normalize.apply(stats, _with_reward(obs, reward)), action, last[..., None]], axis=-1)
+
+
+def _with_reward(obs: Array, reward: Array) -> Array:
+    """`[..., obs_dim + 1]`."""
+    return jnp.concatenate([obs, reward[..., None]], axis=-1)
 
 
 def _flat(x: Array) -> Array:

@@ -17,9 +17,9 @@ from metarl_jax.algorithms.ppo_update import PpoUpdateConfig, run_epochs
 from metarl_jax.algorithms.reptile import ReptileConfig
 from metarl_jax.algorithms.rl2 import Rl2Config
 from metarl_jax.errors import ConfigError
-from metarl_jax.networks import Network
+from metarl_jax.networks import MemoryConfig, Network
 from metarl_jax.optim import OptimizerConfig, init_run_state, make_optimizer
-from metarl_jax.policies import make_policy
+from metarl_jax.policies import PolicyConfig, make_act, make_policy
 
 NAMES = ["maml-ppo", "fomaml", "promp", "reptile", "rl2", "ppo"]
 ITERATIONS = 10
@@ -244,7 +244,7 @@ def test_ppo_targets_against_numpy(make_point, tiny_policy, tiny_algorithms):
 
 def epochs_of(config, step=0, kl=0.0, kl_coef=0.0, size=6, iterations=10):
     optimizer = make_optimizer(OptimizerConfig(), 100)
-    state = init_run_state({"w": jnp.ones(2)}, optimizer, 1, kl_coef)._replace(step=jnp.array(step))
+    state = init_run_state({"w": jnp.ones(2)}, optimizer, normalize.init(1), kl_coef)._replace(step=jnp.array(step))
     seen = []
 
     def loss(params, rows, weights):
@@ -314,6 +314,24 @@ def test_normalize_obs(name, make_point, tiny_algorithms, tiny_policy):
     expected = bare.dist(algorithm.policy_params(state), (obs - stats.mean) / std).mean
     np.testing.assert_allclose(sample.dist.mean, expected, rtol=1e-4, atol=1e-6)
     assert np.abs(expected - bare.dist(algorithm.policy_params(state), obs).mean).max() > 1e-4
+
+
+def test_a_memory_sees_standardised_rewards(make_point, tiny_policy):
+    """They are taken note of beside the observations; before the first step there is none, which counts as 0."""
+    env, config = make_point(), PolicyConfig(memory=MemoryConfig("gru", width=8), normalize_obs=True)
+    policy = make_policy(config, env.spec)
+    shape = (3, 2)
+    history = rollout.no_history(env.spec, shape, policy.init_carry(shape))
+    act = make_act(policy, policy.init_stats(), policy.init(jax.random.key(0)), None)
+    t = rollout.run_episodes(env, act, jnp.ones((3, 2)), jax.random.key(1), shape, history)[1]
+    stats = policy.observe(policy.init_stats(), [t, t])
+    seen = np.concatenate([t.obs_tm1, t.reward_tm1[..., None]], axis=-1).reshape(-1, 3).astype(np.float64)
+    assert stats.count == 2 * len(seen) and (t.reward_tm1[:, :, 0] == 0.0).all() and (t.reward_tm1[:, :, 1] < 0.0).all()
+    np.testing.assert_allclose(stats.mean, seen.mean(axis=0), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(stats.sum_square / stats.count, seen.var(axis=0), rtol=1e-4)
+    inputs = policy.context(stats, jax.tree.map(lambda x: x[0], t)).inputs  # [T, E, ...]
+    expected = ((seen - seen.mean(axis=0)) / seen.std(axis=0)).reshape(3, 2, -1, 3)[0]
+    np.testing.assert_allclose(jnp.swapaxes(inputs, 0, 1)[..., :3], expected, rtol=1e-3, atol=1e-4)
 
 
 def test_observations_are_left_alone_by_default(trained):

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metarl_jax import evaluation, rollout
+from metarl_jax import evaluation, normalize, rollout
 from metarl_jax.algorithms import make_algorithm, rl2
 from metarl_jax.algorithms.ppo_update import PpoUpdateConfig
 from metarl_jax.algorithms.rl2 import Rl2Config
@@ -29,8 +29,11 @@ CONFIG = Rl2Config(
 )
 
 
-def trial(env, config, policy_config, seed=0):
-    """A first iteration up to its update: the model, the state, what was experienced, and what the loss is given."""
+def trial(env, config, policy_config, seed=0, stats=None):
+    """A first iteration up to its update: the model, the state, what was experienced, and what the loss is given.
+
+    `stats`: what has been seen before, nothing where left out.
+    """
     algorithm = make_algorithm(config, env, policy_config, 10)
     policy = make_policy(policy_config, env.spec)
     model = rl2.make_actor_critic(config, policy, policy_config, env.spec)
@@ -39,12 +42,13 @@ def trial(env, config, policy_config, seed=0):
     @jax.jit
     def go(key):
         state = algorithm.init(key)
+        state = state if stats is None else state._replace(obs_stats=stats)
         tasks = rollout.sample_tasks(env, key, shape[0])
         start = rollout.start(env, tasks, key, shape, rollout.no_history(env.spec, shape, policy.init_carry(shape)))
         params = jax.tree.map(lambda x: jnp.stack([x] * shape[0]), algorithm.policy_params(state))
         num_steps = config.episodes * env.spec.horizon
         end, t = rollout.collect(env, algorithm.act(state, params), tasks, start, key, num_steps)
-        return state, t, end, rl2.prepare(config, model, policy_config, state, t, end)
+        return state, t, end, rl2.prepare(config, model, state, t, end)
 
     return model, *go(jax.random.key(seed))
 
@@ -70,14 +74,16 @@ def test_first_ratios_are_one(make_point, tiny_policy, name, shared):
 
 def test_targets_against_numpy(make_point, tiny_policy):
     """Values go on through the ends of episodes and are asked for once more at the end of the trial."""
-    policy_config = dataclasses.replace(tiny_policy, memory=MemoryConfig("gru", width=8), memory_reward_scale=3.0)
+    policy_config = dataclasses.replace(tiny_policy, memory=MemoryConfig("gru", width=8), normalize_obs=True)
     env = make_point(reach=0.8)
-    model, state, t, end, (steps, _) = trial(env, CONFIG, policy_config)
+    past = np.random.default_rng(0).normal([0.3, -0.2, -1.0], [0.5, 0.7, 0.6], size=(50, 3))  # observations, reward
+    model, state, t, end, (steps, _) = trial(env, CONFIG, policy_config, stats=normalize.of_batch(jnp.asarray(past)))
     t = jax.tree.map(lambda x: np.asarray(x).reshape(6, 16, *x.shape[3:]), t)
     last = np.asarray(end.history.last, float).reshape(6, 1)
-    seen = np.concatenate([t.obs_tm1, t.action_tm2, 3.0 * t.reward_tm1[..., None], t.last_tm1[..., None]], axis=-1)
-    after = np.concatenate([end.obs, end.history.action, 3.0 * end.history.reward[..., None]], axis=-1).reshape(6, -1)
+    seen = np.concatenate([t.obs_tm1, t.reward_tm1[..., None], t.action_tm2, t.last_tm1[..., None]], axis=-1)
+    after = np.concatenate([end.obs, end.history.reward[..., None], end.history.action], axis=-1).reshape(6, -1)
     seen = np.concatenate([seen, np.concatenate([after, last], axis=-1)[:, None]], axis=1)
+    seen[..., :3] = (seen[..., :3] - past.mean(axis=0)) / past.std(axis=0)
     context = rl2.Sequence(jnp.asarray(np.swapaxes(seen, 0, 1)), model.init_carry((6,)))
     value = np.asarray(model.apply(state.params, context)[2], np.float64).T
     advantage, ahead = np.zeros((6, 16)), np.zeros(6)

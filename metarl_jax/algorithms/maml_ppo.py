@@ -69,7 +69,7 @@ def make(config: MamlPpoConfig, env: MetaEnv | Suite, policy_config: PolicyConfi
     chunks = config.task_chunks or default_task_chunks(minibatch, jax.device_count())
 
     def init(key: Key) -> RunState:
-        return init_run_state(inner.init(key), optimizer, env.spec.obs_dim, config.update.kl_coef)
+        return init_run_state(inner.init(key), optimizer, policy.init_stats(), config.update.kl_coef)
 
     def iterate(state: RunState, key: Key) -> tuple[RunState, Metrics]:
         key_tasks, key_trial, key_update = jax.random.split(key, 3)

@@ -92,7 +92,7 @@ def make(config: PpoConfig, env: MetaEnv | Suite, policy_config: PolicyConfig, i
         tasks = rollout.sample_tasks(env, key_tasks, config.num_tasks)
         shape = (config.num_tasks, config.envs_per_task)
         started = rollout.start(env, tasks, key_start, shape)
-        state = init_run_state(params, optimizer, env.spec.obs_dim, config.update.kl_coef)
+        state = init_run_state(params, optimizer, policy.init_stats(), config.update.kl_coef)
         return state._replace(rollout=Standing(tasks, started, rollout.Outcome(*[jnp.full(shape, jnp.nan, float)] * 2)))
 
     def iterate(state: RunState, key: Key) -> tuple[RunState, Metrics]:

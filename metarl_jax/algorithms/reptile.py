@@ -49,7 +49,7 @@ def make(config: ReptileConfig, env: MetaEnv | Suite, policy_config: PolicyConfi
     shape = (config.num_tasks, config.envs_per_task)
 
     def init(key: Key) -> RunState:
-        return init_run_state(inner.init(key), optimizer, env.spec.obs_dim)
+        return init_run_state(inner.init(key), optimizer, policy.init_stats())
 
     def iterate(state: RunState, key: Key) -> tuple[RunState, Metrics]:
         key_tasks, key_trial = jax.random.split(key)

@@ -93,7 +93,7 @@ def make(config: Rl2Config, env: MetaEnv | Suite, policy_config: PolicyConfig, i
     shape = (config.num_tasks, config.envs_per_task)
 
     def init(key: Key) -> RunState:
-        return init_run_state(model.init(key), optimizer, env.spec.obs_dim, config.update.kl_coef)
+        return init_run_state(model.init(key), optimizer, policy.init_stats(), config.update.kl_coef)
 
     def iterate(state: RunState, key: Key) -> tuple[RunState, Metrics]:
         key_tasks, key_start, key_run, key_update = jax.random.split(key, 4)
@@ -102,7 +102,7 @@ def make(config: Rl2Config, env: MetaEnv | Suite, policy_config: PolicyConfig, i
         start = rollout.start(env, tasks, key_start, shape, history)
         act = make_act(policy, state.obs_stats, state.params["policy"], None)
         end, transitions = rollout.collect(env, act, tasks, start, key_run, num_steps)
-        steps, carries = prepare(config, model, policy_config, state, transitions, end)
+        steps, carries = prepare(config, model, state, transitions, end)
 
         def loss(params: Params, rows: Array, weights: Weights) -> tuple[Array, Metrics]:
             batch, target = take_trials(steps, carries, rows)
@@ -162,7 +162,6 @@ def make_actor_critic(config: Rl2Config, policy: Policy, policy_config: PolicyCo
 def prepare(
     config: Rl2Config,
     model: ActorCritic,
-    policy_config: PolicyConfig,
     state: RunState,
     transitions: Transition,
     end: rollout.RolloutState,
@@ -177,7 +176,7 @@ def prepare(
     """
 
     def see(obs: Array, action: Array, reward: Array, last: Array) -> Array:
-        return memory_inputs(policy_config, state.obs_stats, obs, action, reward, last)
+        return memory_inputs(state.obs_stats, obs, action, reward, last)
 
     def cut(x: Array) -> Array:
         """`[N, E, T, ...]` -> `[C, L, B, ...]`."""
