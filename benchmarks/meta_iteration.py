@@ -39,6 +39,7 @@ class MetaIteration:
     """The compiled iteration of a run, of several seeds or over several devices; each call performs one and waits for it."""
 
     def __init__(self, config: ExperimentConfig, seeds: int = 1, devices: int = 1):
+        self.config = config
         env = make(config.env, physics=config.physics, horizon=config.horizon)
         algorithm = make_algorithm(config.algorithm, env, config.policy, config.iterations)
         self.env_steps = seeds * algorithm.env_steps_per_iteration

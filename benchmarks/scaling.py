@@ -36,10 +36,9 @@ REPEATS = 9
 class Axis(NamedTuple):
     """Something that can be made larger."""
 
-    config: Callable[[int], ExperimentConfig]
+    make: Callable[[int], MetaIteration]
     sizes: tuple[int, ...]
     fit: tuple[int, int]  # the exponent is fitted to sizes from here to here
-    option: str | None = None  # of `MetaIteration`, which gets the size too
 
 
 def _configure(num_tasks: int, envs_per_task: int = ENVS_PER_TASK) -> ExperimentConfig:
@@ -47,10 +46,10 @@ def _configure(num_tasks: int, envs_per_task: int = ENVS_PER_TASK) -> Experiment
 
 
 AXES = {
-    "tasks": Axis(_configure, TASKS, fit=(8, 256)),
-    "large tasks": Axis(lambda n: _configure(n, LARGE_ENVS_PER_TASK), TASKS, fit=(8, 256)),
-    "seeds": Axis(lambda _: _configure(SEED_TASKS), (1, 2, 4, 8, 16), fit=(1, 16), option="seeds"),
-    "devices": Axis(lambda _: _configure(NUM_TASKS), (1, 2, 4, 8), fit=(1, 8), option="devices"),
+    "tasks": Axis(lambda n: MetaIteration(_configure(n)), TASKS, fit=(8, 256)),
+    "large tasks": Axis(lambda n: MetaIteration(_configure(n, LARGE_ENVS_PER_TASK)), TASKS, fit=(8, 256)),
+    "seeds": Axis(lambda n: MetaIteration(_configure(SEED_TASKS), seeds=n), (1, 2, 4, 8, 16), fit=(1, 16)),
+    "devices": Axis(lambda n: MetaIteration(_configure(NUM_TASKS), devices=n), (1, 2, 4, 8), fit=(1, 8)),
 }
 
 
@@ -62,10 +61,7 @@ def measure() -> list[dict[str, Any]]:
 
 
 def _rows(name: str, axis: Axis) -> list[dict[str, Any]]:
-    configs = {size: axis.config(size) for size in axis.sizes}
-    iterations = {
-        size: MetaIteration(config, **({axis.option: size} if axis.option else {})) for size, config in configs.items()
-    }
+    iterations = {size: axis.make(size) for size in axis.sizes}
     times = timing.in_turn(iterations, REPEATS)
     seconds = {size: statistics.median(times[size]) for size in axis.sizes}
     first, *_, last = axis.sizes
@@ -77,10 +73,11 @@ def _rows(name: str, axis: Axis) -> list[dict[str, Any]]:
             "seconds_per_one": seconds[size] / size,
             "of_first": seconds[size] / size / (seconds[first] / first),
             "exponent": fit_exponent(seconds, axis.fit) if size == last else None,
-            "compile_seconds": iterations[size].compile_seconds,
-            "note": f"{ENV}, tasks: {config.algorithm.num_tasks}, {meta_iteration.describe(config)}; median of {REPEATS}",
+            "compile_seconds": iteration.compile_seconds,
+            "note": f"{ENV}, tasks: {iteration.config.algorithm.num_tasks}, "
+            f"{meta_iteration.describe(iteration.config)}; median of {REPEATS}",
         }
-        for size, config in configs.items()
+        for size, iteration in iterations.items()
     ]
 
 

@@ -107,7 +107,7 @@ class RunState(NamedTuple):
     step: Array  # [] int: iterations done
     params: Params  # what the outer loop learns
     opt_state: Any
-    obs_stats: Any  # running mean and variance of observations (normalize.py)
+    obs_stats: Any  # running mean and variance of what policies standardise (normalize.py)
     kl_coef: Array  # []: weight of the adaptive KL penalty
     lr_scale: Array  # []: 1, halved by each roll-back of the training loop
     rollout: Any  # where the environments stand, for algorithms whose episodes go on over iterations; else ()

@@ -175,23 +175,20 @@ def prepare(
       The steps, and the carries before each chunk, `[C, B, ...]`.
     """
 
-    def see(obs: Array, action: Array, reward: Array, last: Array) -> Array:
-        return memory_inputs(state.obs_stats, obs, action, reward, last)
-
     def cut(x: Array) -> Array:
         """`[N, E, T, ...]` -> `[C, L, B, ...]`."""
         x = jnp.moveaxis(x.reshape(-1, *x.shape[2:]), 1, 0)
         return x.reshape(-1, config.chunk, *x.shape[1:])
 
     t = jax.tree.map(cut, transitions)
-    inputs = see(t.obs_tm1, t.action_tm2, t.reward_tm1, t.last_tm1)
+    inputs = memory_inputs(state.obs_stats, t.obs_tm1, t.action_tm2, t.reward_tm1, t.last_tm1)
 
     def run_chunk(carry: Any, inputs: Array) -> tuple[Any, tuple[Any, Array]]:
         after, _, value = model.apply(state.params, Sequence(inputs, carry))
         return after, (carry, value)
 
     carry, (carries, value) = jax.lax.scan(run_chunk, model.init_carry(inputs.shape[2:3]), inputs)
-    ahead = see(end.obs, end.history.action, end.history.reward, end.history.last)
+    ahead = memory_inputs(state.obs_stats, end.obs, end.history.action, end.history.reward, end.history.last)
     _, _, value_end = model.apply(state.params, Sequence(ahead.reshape(1, -1, ahead.shape[-1]), carry))
     value_tm1 = value.reshape(-1, value.shape[-1])  # [T, B]
     value_t = jnp.concatenate([value_tm1[1:], value_end])
