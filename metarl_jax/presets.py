@@ -198,13 +198,13 @@ _PRESETS: dict[str, Preset] = {
         ),
         "RL^2 with an S5 memory on sparse 2-D navigation: the first episode explores",
     ),
-    "recall-rl2-s5": Preset(
+    "recall-rl2-lru": Preset(
         ExperimentConfig(
             preset="",
             env="recall",
             iterations=400,
             window=5,
-            policy=PolicyConfig(memory=MemoryConfig("s5", width=64, state=32), network=NetworkConfig(hidden=(64,))),
+            policy=PolicyConfig(memory=MemoryConfig("lru", width=64, state=32), network=NetworkConfig(hidden=(64,))),
             evaluation=EvaluationConfig(tasks=100, episodes=1, steps=0),
             algorithm=Rl2Config(
                 num_tasks=64,
@@ -215,7 +215,7 @@ _PRESETS: dict[str, Preset] = {
                 optimizer=OptimizerConfig(lr=1e-3, max_grad_norm=0.5, lr_schedule="linear"),
             ),
         ),
-        "PPO with an S5 memory in a corridor of 200 steps, where the first observation says how the last must be answered",
+        "PPO with an LRU memory in a corridor of 200 steps, where the first observation says how the last must be answered",
     ),
     "cheetah-vel-rl2": Preset(_RL2, "RL^2 with a GRU on HalfCheetah-velocity, 200 steps per episode, two per trial"),
     "cheetah-dir-rl2-s5": Preset(
