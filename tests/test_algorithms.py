@@ -372,7 +372,9 @@ def dead(base, changes, make):
 BUSY_OPTIMIZER = OptimizerConfig(lr_schedule="linear", lr_final=0.2, warmup=0.3)
 BUSY_UPDATE = PpoUpdateConfig(epochs=2, minibatches=1, kl_coef=0.1, kl_target=0.1)
 BUSY = {  # with everything on that others depend on
-    "maml-ppo": MamlPpoConfig(num_tasks=2, envs_per_task=2, update=BUSY_UPDATE, optimizer=BUSY_OPTIMIZER),
+    "maml-ppo": MamlPpoConfig(
+        num_tasks=2, envs_per_task=2, task_chunks=1, update=BUSY_UPDATE, optimizer=BUSY_OPTIMIZER
+    ),
     "reptile": ReptileConfig(num_tasks=2, envs_per_task=2, inner=InnerLoopConfig(steps=1), optimizer=BUSY_OPTIMIZER),
     "rl2": Rl2Config(num_tasks=2, envs_per_task=2, chunk=4, update=BUSY_UPDATE, optimizer=BUSY_OPTIMIZER),
     "ppo": PpoConfig(num_tasks=2, envs_per_task=2, unroll=4, update=BUSY_UPDATE, optimizer=BUSY_OPTIMIZER),

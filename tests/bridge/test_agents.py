@@ -109,7 +109,7 @@ def test_a_memory_sees_what_it_should(make_run, policy_for, name):
         """What the package's wrapper says, and what the memories should see: it tells nothing of before an episode."""
         obs = rng.normal(size=(N, 2))
         for index in range(N):
-            seen[index].append(np.concatenate([obs[index], before[index]]))
+            seen[index].append(np.concatenate([obs[index], before[index][[2, 0, 1, 3]]]))  # the reward first
         return np.concatenate([obs, np.where(fresh[:, None], 0.0, before)], axis=1)
 
     def check(action):
