@@ -76,13 +76,7 @@ class Policy(NamedTuple):
 
 def make_policy(config: PolicyConfig, spec: EnvSpec) -> Policy:
     """Builds the policy for an environment; ConfigError where the distribution does not fit its action space."""
-    make_distribution = lookup(config.distribution, DISTRIBUTIONS, "action distribution")
-    low, high = np.array(spec.action_low), np.array(spec.action_high)
-    if config.distribution == "tanh-gaussian" and not np.isfinite([low, high]).all():
-        raise ConfigError(
-            f"policy.distribution 'tanh-gaussian' squashes into finite action bounds, but {spec.name!r} has bounds "
-            f"{low.tolist()} to {high.tolist()}: set policy.distribution to 'gaussian'."
-        )
+    distribution = _make_distribution(config, spec)
     # A small last layer: first actions are near zero whatever the observation.
     network = make_network(config.network, spec.action_dim, out_scale=0.01, compute_dtype=config.compute_dtype)
     lowest, span = config.min_log_std, config.max_log_std - config.min_log_std
@@ -108,7 +102,6 @@ def make_policy(config: PolicyConfig, spec: EnvSpec) -> Policy:
                 stats = normalize.merge(stats, normalize.of_batch(seen(transitions)))
         return stats
 
-    distribution = make_distribution(jnp.asarray(low, float), jnp.asarray(high, float))
     if config.memory.name == "none":
         return Policy(
             init=lambda key: init_head(key, spec.obs_dim),
@@ -159,6 +152,17 @@ def make_policy(config: PolicyConfig, spec: EnvSpec) -> Policy:
         distribution=distribution,
         observe=functools.partial(observe, lambda t: _with_reward(t.obs_tm1, t.reward_tm1)),
     )
+
+
+def _make_distribution(config: PolicyConfig, spec: EnvSpec) -> Distribution:
+    make = lookup(config.distribution, DISTRIBUTIONS, "action distribution")
+    low, high = np.array(spec.action_low), np.array(spec.action_high)
+    if config.distribution == "tanh-gaussian" and not np.isfinite([low, high]).all():
+        raise ConfigError(
+            f"policy.distribution 'tanh-gaussian' squashes into finite action bounds, but {spec.name!r} has bounds "
+            f"{low.tolist()} to {high.tolist()}: set policy.distribution to 'gaussian'."
+        )
+    return make(jnp.asarray(low, float), jnp.asarray(high, float))
 
 
 def input_size(spec: EnvSpec) -> int:

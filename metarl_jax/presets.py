@@ -77,8 +77,8 @@ _RL2 = ExperimentConfig(
 def _rl2_metaworld(memory: str, **changes) -> ExperimentConfig:
     """Rewards of Meta-World lie in [0, 10].
 
-    Two layers: a recurrence is linear, so the first can relate changes of the reward to motions only after it, and it
-    takes a second to add these up to an estimate of the goal.
+    Two layers: a state-space model's recurrence is linear, so the first can relate changes of the reward to motions
+    only after it, and it takes a second to add these up to an estimate of the goal.
     """
     config = dataclasses.replace(
         _RL2,
@@ -95,6 +95,10 @@ def _rl2_metaworld(memory: str, **changes) -> ExperimentConfig:
         ),
     )
     return dataclasses.replace(config, **changes)
+
+
+def _small_memory(name: str) -> PolicyConfig:
+    return PolicyConfig(memory=MemoryConfig(name, width=64, state=32), network=NetworkConfig(hidden=(64,)))
 
 
 _NAVIGATION_OPTIMIZER = OptimizerConfig(lr=3e-3, lr_schedule="cosine")
@@ -185,7 +189,7 @@ _PRESETS: dict[str, Preset] = {
             env="point-sparse",
             iterations=300,
             window=5,
-            policy=PolicyConfig(memory=MemoryConfig("s5", width=64, state=32), network=NetworkConfig(hidden=(64,))),
+            policy=_small_memory("s5"),
             evaluation=EvaluationConfig(tasks=100, episodes=4),
             algorithm=Rl2Config(
                 num_tasks=64,
@@ -204,7 +208,7 @@ _PRESETS: dict[str, Preset] = {
             env="recall",
             iterations=400,
             window=5,
-            policy=PolicyConfig(memory=MemoryConfig("lru", width=64, state=32), network=NetworkConfig(hidden=(64,))),
+            policy=_small_memory("lru"),
             evaluation=EvaluationConfig(tasks=100, episodes=1, steps=0),
             algorithm=Rl2Config(
                 num_tasks=64,
