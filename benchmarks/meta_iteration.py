@@ -36,7 +36,7 @@ def describe(config: ExperimentConfig) -> str:
 
 
 class MetaIteration:
-    """The compiled iteration of a run, of several seeds or over several devices; each call performs one and waits for it."""
+    """The compiled iteration of a run or of several seeds, over several devices; each call performs one and waits for it."""
 
     def __init__(self, config: ExperimentConfig, seeds: int = 1, devices: int = 1):
         self.config = config
@@ -45,7 +45,9 @@ class MetaIteration:
         self.env_steps = seeds * algorithm.env_steps_per_iteration
         keys = jnp.stack([window.base_key(config.seed + seed) for seed in range(seeds)])
         start = time.perf_counter()
-        self._states, self._iterate = window.begin(algorithm, keys, 1, sharding.make_mesh(devices))
+        self._states, self._iterate = window.begin(
+            algorithm, keys, 1, sharding.make_mesh(devices, sharding.SEED if seeds > 1 else sharding.TASK)
+        )
         self.compile_seconds = time.perf_counter() - start
 
     def __call__(self) -> None:

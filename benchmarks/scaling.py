@@ -2,7 +2,8 @@
 
 The environment is a pure JAX function; everything but the axis in question stays as it is. Columns:
   axis, size           what grows, and to what: `tasks` per meta-iteration, each with 2 environments, and `large tasks`, each with
-                       10; `seeds`, runs in one program; `devices` over which the tasks are split
+                       10; `seeds`, runs in one program, as `metarl train --seeds` splits them over devices; `devices` over
+                       which the tasks of one run are split, on CPU its cores
   iteration_seconds    median
   seconds_per_one      that over the size
   of_first             seconds_per_one over that of the smallest size: below 1, many together are cheaper
@@ -21,7 +22,9 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from .. import sharding
 from ..config import ExperimentConfig
+from ..envs.physics.mujoco import num_threads
 from . import figures, meta_iteration, timing
 from .meta_iteration import MetaIteration
 
@@ -45,16 +48,22 @@ def _configure(num_tasks: int, envs_per_task: int = ENVS_PER_TASK) -> Experiment
     return meta_iteration.configure(ENV, "auto", HORIZON, num_tasks, envs_per_task)
 
 
+def _of_seeds(num_seeds: int) -> MetaIteration:
+    devices = sharding.most_even(num_seeds, jax.local_device_count())
+    return MetaIteration(_configure(SEED_TASKS), num_seeds, devices)
+
+
 AXES = {
     "tasks": Axis(lambda n: MetaIteration(_configure(n)), TASKS, fit=(8, 256)),
     "large tasks": Axis(lambda n: MetaIteration(_configure(n, LARGE_ENVS_PER_TASK)), TASKS, fit=(8, 256)),
-    "seeds": Axis(lambda n: MetaIteration(_configure(SEED_TASKS), seeds=n), (1, 2, 4, 8, 16), fit=(1, 16)),
+    "seeds": Axis(_of_seeds, (1, 2, 4, 8, 16), fit=(1, 16)),
     "devices": Axis(lambda n: MetaIteration(_configure(NUM_TASKS), devices=n), (1, 2, 4, 8), fit=(1, 8)),
 }
 
 
 def measure() -> list[dict[str, Any]]:
     """Rows of each axis; there are as many devices as there are."""
+    sharding.use_parts_of_cpu(num_threads())
     there = jax.local_device_count()
     axes = AXES | {"devices": AXES["devices"]._replace(sizes=tuple(n for n in AXES["devices"].sizes if n <= there))}
     return [row for name, axis in axes.items() if len(axis.sizes) > 1 for row in _rows(name, axis)]

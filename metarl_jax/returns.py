@@ -66,7 +66,7 @@ def linear_features(obs: Array, time: Array) -> Array:
 
 
 def fit_linear_baseline(features: Array, returns: Array, weights: Array | None = None, ridge: float = 1e-5) -> Array:
-    """Ridge regression of returns on features.
+    """Ridge regression of returns on features, by corrected seminormal equations (Bjorck 1987, doi:10.1016/0024-3795(87)90101-7).
 
     Args:
       features: `[B, F]`.
@@ -80,7 +80,25 @@ def fit_linear_baseline(features: Array, returns: Array, weights: Array | None =
     weighted = features if weights is None else features * weights[:, None]
     gram = weighted.T @ features
     penalty = ridge * jnp.trace(gram) / features.shape[1]
-    return jnp.linalg.solve(gram + penalty * jnp.eye(features.shape[1]), weighted.T @ returns)
+    inverse = invert_positive(gram + penalty * jnp.eye(features.shape[1]))
+    first = inverse @ (weighted.T @ returns)
+    # Columns of features are nearly dependent: what rounding of the matrix has cost, its residual gives back.
+    return first + inverse @ (weighted.T @ (returns - features @ first) - penalty * first)
+
+
+def invert_positive(matrix: Array) -> Array:
+    """The inverse of a symmetric positive definite `[F, F]` by Gauss-Jordan elimination, which needs no pivots there.
+
+    Not by `jnp.linalg`: on CPU a batch of its calls waits in one of XLA's threads for others of them, and with several
+    devices all of them may be waiting.
+    """
+    identity = jnp.eye(len(matrix), dtype=matrix.dtype)
+
+    def eliminate(i: Array, rows: Array) -> Array:
+        pivot = rows[i] / rows[i, i]
+        return (rows - rows[:, i, None] * pivot[None]).at[i].set(pivot)
+
+    return jax.lax.fori_loop(0, len(matrix), eliminate, jnp.hstack([matrix, identity]))[:, len(matrix) :]
 
 
 def baseline_advantages(t: Transition, gamma: float, lambda_: float, weights: Array | None = None) -> Array:

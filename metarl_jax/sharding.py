@@ -1,8 +1,10 @@
-"""Many devices: tasks are split over the axis `task` of a mesh, parameters are on every device.
+"""Many devices: one run's tasks are split over the axis `task` of a mesh, parameters are on every device; several runs, each with
+its seed, over the axis `seed`.
 
-The compiler splits what is written for one device, and sums gradients and statistics over devices. Only environments are
-split by hand (`over_tasks`), because a simulator on the host would otherwise get the whole batch in one call. Without a mesh
-(`use_mesh`) everything here leaves its argument as it is. Random numbers do not depend on how arrays are split.
+The compiler splits what is written for one device, and sums gradients and statistics over devices. Environments are split
+by hand (`over_tasks`), because a simulator on the host would otherwise get the whole batch in one call, and so are runs
+(`over_seeds`), which have nothing to say to each other. Without a mesh (`use_mesh`) everything here leaves its argument as
+it is. Random numbers do not depend on how arrays are split.
 """
 
 import contextlib
@@ -17,7 +19,7 @@ from jax.sharding import AxisType, Mesh, PartitionSpec
 from .errors import ConfigError, nearest_multiples
 from .types import MetaEnv, Suite
 
-AXIS = "task"
+TASK, SEED = "task", "seed"  # axes of meshes
 TIMEOUT = 60  # seconds to wait for other processes
 _LOST = ("Gloo", "NCCL", "UNAVAILABLE", "DEADLINE_EXCEEDED", "heartbeat")  # in errors where one of them is gone
 
@@ -43,13 +45,18 @@ def connect(coordinator: str | None, processes: int | None, process_id: int | No
         raise ConfigError(f"the processes did not find each other: {str(error).splitlines()[0]}") from error
 
 
-def make_mesh(devices: int) -> Mesh:
+def most_even(num_seeds: int, devices: int) -> int:
+    """The most of these devices that can share the seeds evenly."""
+    return max(n for n in range(1, devices + 1) if num_seeds % n == 0)
+
+
+def make_mesh(devices: int, axis: str = TASK) -> Mesh:
     """A mesh of `devices` devices of every process; ConfigError where a process has fewer."""
     local = jax.local_device_count()
     if not 1 <= devices <= local:
         raise ConfigError(f"--devices {devices}: this process has {local}; choose 1 to {local}.")
     chosen = [d for process in range(jax.process_count()) for d in jax.local_devices(process)[:devices]]
-    return Mesh(np.array(chosen), (AXIS,), axis_types=(AxisType.Auto,))
+    return Mesh(np.array(chosen), (axis,), axis_types=(AxisType.Auto,))
 
 
 @contextlib.contextmanager
@@ -61,27 +68,45 @@ def use_mesh(mesh: Mesh) -> Iterator[None]:
 
 def check_divides(num_tasks: int, mesh: Mesh, env: MetaEnv | Suite, name: str) -> None:
     """ConfigError with the nearest numbers that fit, unless tasks can be split evenly over environments and several devices."""
-    parts = mesh.size * (len(env.envs) if isinstance(env, Suite) else 1)
-    if mesh.size > 1 and num_tasks % parts:
-        what = f"{mesh.size} devices" + f" x {parts // mesh.size} environments" * (parts > mesh.size)
+    devices = mesh.shape.get(TASK, 1)
+    parts = devices * (len(env.envs) if isinstance(env, Suite) else 1)
+    if devices > 1 and num_tasks % parts:
+        what = f"{devices} devices" + f" x {parts // devices} environments" * (parts > devices)
         raise ConfigError(
             f"{name} {num_tasks} cannot be split evenly over {what}: take {nearest_multiples(parts, num_tasks)}."
         )
 
 
+def task_devices() -> int:
+    """How many devices the tasks of the program that is being traced are split over."""
+    return _devices_along(TASK)
+
+
+def _devices_along(axis: str) -> int:
+    return jax.sharding.get_abstract_mesh().shape.get(axis, 1)
+
+
 def over_tasks(fn: Callable) -> Callable:
     """`fn` of trees of arrays `[N, ...]` and to such, so that each device computes it for its own tasks."""
-    if jax.sharding.get_abstract_mesh().empty:
+    return _over(TASK, fn)
+
+
+def over_seeds(fn: Callable) -> Callable:
+    """`fn` of trees of arrays `[S, ...]` and to such, so that each device computes it for its own runs."""
+    return _over(SEED, fn)
+
+
+def _over(axis: str, fn: Callable) -> Callable:
+    if _devices_along(axis) == 1:
         return fn
-    split = PartitionSpec(AXIS)
-    return jax.shard_map(fn, in_specs=split, out_specs=split, check_vma=False)
+    return jax.shard_map(fn, in_specs=PartitionSpec(axis), out_specs=PartitionSpec(axis), check_vma=False)
 
 
 def split_tasks(tree: Any) -> Any:
     """Arrays `[N, ...]`, each device holding its own tasks."""
-    if jax.sharding.get_abstract_mesh().empty:
+    if _devices_along(TASK) == 1:
         return tree
-    return jax.lax.with_sharding_constraint(tree, PartitionSpec(AXIS))
+    return jax.lax.with_sharding_constraint(tree, PartitionSpec(TASK))
 
 
 def is_loss_of_process(error: jax.errors.JaxRuntimeError) -> bool:

@@ -76,7 +76,7 @@ def train(
       algorithm: made of their configuration.
       eval_env: to draw held-out tasks from.
       progress: called after every window with its last row of metrics, means over runs.
-      mesh: devices to split the tasks over; one where left out.
+      mesh: devices to split the tasks of one run, or several runs, over; one where left out.
 
     Returns:
       The summaries that are also in summary.json; none on other processes than the first.
@@ -98,7 +98,7 @@ def train(
         if done is not None and done > config.iterations:
             raise ConfigError(f"the run has done {done} iterations, more than --iterations {config.iterations}.")
         states, window = begin(algorithm, keys, config.window, mesh)
-        check_memory(window, len(runs))
+        check_memory(window, len(runs), mesh)
         if done is None:
             _save(stores, states, [None] * len(runs))
         else:

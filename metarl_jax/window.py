@@ -26,10 +26,16 @@ class TooLarge(RuntimeError):
 
 
 def each_seed(fn: Callable, num_seeds: int) -> Callable:
-    """`fn` on trees with a leading axis over S seeds; a single seed runs the program that it would run without that axis."""
-    if num_seeds > 1:
-        return jax.vmap(fn)
-    return lambda *trees: jax.tree.map(lambda x: x[None], fn(*jax.tree.map(lambda x: x[0], trees)))
+    """`fn` on trees with a leading axis over S seeds; a single seed runs the program that it would run without that axis.
+
+    On CPU a device takes its seeds one after the other: one run's arrays stay in the caches, those of several do not, and
+    its many small matrix products gain nothing from one axis more.
+    """
+    if num_seeds == 1:
+        return lambda *trees: jax.tree.map(lambda x: x[None], fn(*jax.tree.map(lambda x: x[0], trees)))
+    if jax.default_backend() == "cpu":
+        return sharding.over_seeds(lambda *trees: jax.lax.map(lambda each: fn(*each), trees))
+    return sharding.over_seeds(jax.vmap(fn))
 
 
 def make_window(algorithm: Algorithm, keys: Key, size: int) -> Callable:
@@ -81,21 +87,29 @@ def begin(algorithm: Algorithm, keys: Key, size: int, mesh: Mesh) -> Begun:
 
 
 def _layout(mesh: Mesh) -> RunState | None:
-    """Where states `[S, ...]` lie: all but standing rollouts on every device. None where there is but one device."""
+    """Where states `[S, ...]` lie: each seed's on its device, or all but standing rollouts on every device. None where there is
+    but one device.
+    """
     if mesh.size == 1:
         return None
-    everywhere, split = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec(None, sharding.AXIS))
+    if sharding.SEED in mesh.axis_names:
+        return RunState(*[NamedSharding(mesh, PartitionSpec(sharding.SEED))] * len(RunState._fields))
+    everywhere, split = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec(None, sharding.TASK))
     return RunState(*[everywhere] * len(RunState._fields))._replace(rollout=split)
 
 
-def check_memory(compiled: Any, num_runs: int) -> None:
+def check_memory(compiled: Any, num_runs: int, mesh: Mesh) -> None:
     """TooLarge where several runs together need more memory than there is."""
     if num_runs == 1:
         return
     analysis, free = compiled.memory_analysis(), _free_bytes()
     if analysis is None or free is None:
         return
-    needed = analysis.temp_size_in_bytes + analysis.output_size_in_bytes  # arguments are donated to the output
+    needed = (
+        analysis.temp_size_in_bytes + analysis.output_size_in_bytes
+    )  # of a device; arguments are donated to the output
+    if jax.default_backend() == "cpu":
+        needed *= mesh.size  # which share it
     if needed > free:
         raise TooLarge(
             f"{num_runs} seeds in one program need {needed / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free"

@@ -142,7 +142,8 @@ def test_scaling(monkeypatch):
     axes = {name: axis._replace(sizes=(2, 4), fit=(2, 4)) for name, axis in scaling.AXES.items()}
     monkeypatch.setattr(scaling, "AXES", axes)
     monkeypatch.setattr(scaling, "REPEATS", 1)
-    first, last, *others = scaling.measure()  # and one device
+    assert jax.local_device_count() == 1  # and too late for more
+    first, last, *others = scaling.measure()
     assert [(row["axis"], row["size"]) for row in others] == [
         (name, size) for name in ("large tasks", "seeds") for size in (2, 4)
     ]

@@ -1,4 +1,4 @@
-"""Tasks split over devices and processes: the numbers are those of one device."""
+"""Tasks and seeds split over devices and processes: the numbers are those of one device."""
 
 import json
 import signal
@@ -13,8 +13,10 @@ import orbax.checkpoint as ocp
 import pytest
 
 from metarl_jax import cli, sharding
+from metarl_jax.algorithms import make_algorithm
 from metarl_jax.errors import ConfigError
 from metarl_jax.types import Suite
+from metarl_jax.window import base_key
 
 TINY = ["--iterations", "3", "--horizon", "6", "--algorithm.num-tasks", "4", "--algorithm.envs-per-task", "2"]
 TINY += ["--evaluation.tasks", "4", "--evaluation.episodes", "2"]
@@ -155,6 +157,30 @@ def test_seeds_together_are_seeds_alone(one_device, tmp_path):
     assert cli.main(["train", "--resume", str(tmp_path / "all" / "seed-2"), "--iterations", "4"]) == 0
 
 
+def test_seeds_split_over_devices_are_seeds_alone(one_device, tmp_path):
+    """Two seeds to each of two devices."""
+    argv = [*RUNS["reptile"], "--seeds", "0..3", "--devices", 2, "--run-dir", tmp_path / "all"]
+    finish(metarl("train", *argv))
+    assert_same(tmp_path / "all" / "seed-0", one_device("reptile"))
+    assert cli.main(["train", *RUNS["reptile"], "--seed", "3", "--run-dir", str(tmp_path / "alone")]) == 0
+    assert_same(tmp_path / "all" / "seed-3", tmp_path / "alone")
+
+
+def test_as_many_devices_as_share_seeds_evenly():
+    assert [sharding.most_even(8, devices) for devices in (1, 2, 3, 7, 8, 16)] == [1, 2, 2, 4, 8, 8]
+    assert sharding.most_even(7, 4) == 1
+
+
+def test_nothing_waits_for_a_thread_of_xla(make_point, tiny_algorithms, tiny_policy):
+    """A batch of LAPACK calls on CPU waits for threads of the pool that also runs the devices: with as many devices as
+    threads, for ever.
+    """
+    algorithm = make_algorithm(tiny_algorithms["maml-ppo"], make_point(), tiny_policy, 1)
+    states = jax.eval_shape(algorithm.init, base_key(0))
+    program = jax.jit(algorithm.iterate).lower(states, base_key(0)).as_text()
+    assert "while" in program and "lapack" not in program
+
+
 @pytest.mark.slow
 def test_seeds_that_do_not_fit_together(tmp_path, monkeypatch, capfd):
     monkeypatch.setattr("metarl_jax.window._free_bytes", lambda: 1000)
@@ -183,6 +209,8 @@ def test_numbers_that_do_not_divide(make_point):
         (["--seeds", "1", "1"], "distinct"),
         (["--seeds", "0..x"], "0..7"),
         (["--seeds", "0..1", "--resume", "RUN"], "by itself"),
+        (["--seeds", "0..7", "--devices", "3"], "8 runs cannot be split evenly over 3 devices: take 2 or 4"),
+        (["--seeds", "0..1", "--distributed", "--run-dir", "all"], "one process"),
     ],
 )
 def test_bad_options(one_device, tmp_path, monkeypatch, capfd, argv, words):

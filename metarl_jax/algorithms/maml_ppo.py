@@ -6,7 +6,7 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
-from .. import rollout
+from .. import rollout, sharding
 from ..errors import ConfigError, nearest_divisors
 from ..optim import OptimizerConfig, init_run_state, make_optimizer
 from ..policies import PolicyConfig, make_act, make_policy
@@ -66,12 +66,12 @@ def make(config: MamlPpoConfig, env: MetaEnv | Suite, policy_config: PolicyConfi
     optimizer = make_optimizer(config.optimizer, iterations * config.update.epochs * config.update.minibatches)
     shape = (config.num_tasks, config.envs_per_task)
     minibatch = config.num_tasks // config.update.minibatches
-    chunks = config.task_chunks or default_task_chunks(minibatch, jax.device_count())
 
     def init(key: Key) -> RunState:
         return init_run_state(inner.init(key), optimizer, policy.init_stats(), config.update.kl_coef)
 
     def iterate(state: RunState, key: Key) -> tuple[RunState, Metrics]:
+        chunks = config.task_chunks or default_task_chunks(minibatch, sharding.task_devices())
         key_tasks, key_trial, key_update = jax.random.split(key, 3)
         tasks = rollout.sample_tasks(env, key_tasks, config.num_tasks)
         trial = inner.run_trial(state.params, state.obs_stats, tasks, key_trial, shape)

@@ -13,7 +13,8 @@ import tyro
 from .. import console, presets, runlog, sharding, training
 from ..algorithms import ALGORITHMS, make_algorithm
 from ..config import ExperimentConfig, changed_fields
-from ..errors import ConfigError, lookup
+from ..envs.physics.mujoco import num_threads
+from ..errors import ConfigError, lookup, nearest_divisors
 from ..runlog import RunLog, SilentLog
 from ..training import Run
 from ..window import TooLarge
@@ -33,8 +34,9 @@ class TrainOptions:
     """Run directory to go on with; of its configuration, only --iterations can change."""
     seeds: Annotated[tuple[int, ...], tyro.conf.arg(metavar="0..7|0 1 2")] = ()
     """Several runs in one compiled program, one for each seed, in RUN_DIR/seed-N."""
-    devices: int = 1
-    """Devices of each process to split the tasks over; on CPU, as many parts of it."""
+    devices: int | None = None
+    """Devices of each process to split the tasks over, or with --seeds the runs; on CPU, as many parts of it. One where left
+    out; with --seeds as many as there are and can share them evenly."""
     distributed: bool = False
     """This is one of several processes that Slurm, Open MPI or Kubernetes started; they find each other."""
     coordinator: str | None = None
@@ -83,20 +85,29 @@ def _checked(options: TrainOptions) -> TrainOptions:
         raise ConfigError("several processes need the same --run-dir.")
     if options.seeds and options.resume is not None:
         raise ConfigError("--seeds begins runs: resume each of them by itself.")
+    if options.seeds and (any(given) or options.distributed):
+        raise ConfigError("--seeds trains in one process: give each process a --seed of its own instead.")
     check_seeds(options.seeds)
+    if options.seeds and len(options.seeds) % (options.devices or 1):
+        fitting = nearest_divisors(len(options.seeds), options.devices)
+        raise ConfigError(
+            f"--seeds: {len(options.seeds)} runs cannot be split evenly over {options.devices} devices: take {fitting}."
+        )
     return options
 
 
 def run(argv: list[str]) -> int:
     options = parse_train(argv)
     config = options.config
-    sharding.use_parts_of_cpu(options.devices)
+    num_seeds = len(options.seeds) or 1
+    sharding.use_parts_of_cpu(options.devices or sharding.most_even(num_seeds, num_threads()))
     if options.distributed or options.coordinator:
         if not hosts.is_child():
             return hosts.watch(argv, options.resume or options.run_dir)
         hosts.end_with_parent()
         sharding.connect(options.coordinator, options.processes, options.process_id)
-    mesh = sharding.make_mesh(options.devices)
+    devices = options.devices or sharding.most_even(num_seeds, jax.local_device_count())
+    mesh = sharding.make_mesh(devices, sharding.SEED if options.seeds else sharding.TASK)
     env, eval_env = make_env(config, "train"), make_env(config, "test")
     sharding.check_divides(config.algorithm.num_tasks, mesh, env, "algorithm.num_tasks")
     algorithm = make_algorithm(config.algorithm, env, config.policy, config.iterations)
@@ -124,17 +135,17 @@ def run(argv: list[str]) -> int:
 def _train(runs: list[Run], algorithm, eval_env, mesh) -> list[dict]:
     """All runs in one program; where they do not fit into memory together, one after the other."""
 
-    def together(runs: list[Run]) -> list[dict]:
+    def together(runs: list[Run], mesh) -> list[dict]:
         if not sharding.is_first_process():
             return training.train(runs, algorithm, eval_env, lambda row: None, mesh)
         with console.Progress(runs[0].config) as progress:
             return training.train(runs, algorithm, eval_env, progress, mesh)
 
     try:
-        return together(runs)
+        return together(runs, mesh)
     except TooLarge as error:
         print(f"{error}: they are trained one after the other", file=sys.stderr)
-        return [summary for each in runs for summary in together([each])]
+        return [summary for each in runs for summary in together([each], sharding.make_mesh(1))]
 
 
 def _configs(options: TrainOptions) -> list:
