@@ -233,7 +233,7 @@ _PRESETS: dict[str, Preset] = {
         "RL^2 with an S5 memory on Meta-World's reach, goal hidden; judged on ML1's 50 test goals, 500 steps",
     ),
     "ml1-push-rl2-s5": Preset(
-        _rl2_metaworld("s5", env="metaworld/push-v3/ml1/fresh", iterations=1000),
+        _rl2_metaworld("s5", env="metaworld/push-v3/ml1/fresh", iterations=500),
         "... on push",
     ),
     "ml10-rl2": Preset(

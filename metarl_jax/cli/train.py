@@ -88,7 +88,7 @@ def _checked(options: TrainOptions) -> TrainOptions:
     if options.seeds and (any(given) or options.distributed):
         raise ConfigError("--seeds trains in one process: give each process a --seed of its own instead.")
     check_seeds(options.seeds)
-    if options.seeds and len(options.seeds) % (options.devices or 1):
+    if options.seeds and options.devices and len(options.seeds) % options.devices:
         fitting = nearest_divisors(len(options.seeds), options.devices)
         raise ConfigError(
             f"--seeds: {len(options.seeds)} runs cannot be split evenly over {options.devices} devices: take {fitting}."
@@ -99,14 +99,13 @@ def _checked(options: TrainOptions) -> TrainOptions:
 def run(argv: list[str]) -> int:
     options = parse_train(argv)
     config = options.config
-    num_seeds = len(options.seeds) or 1
-    sharding.use_parts_of_cpu(options.devices or sharding.most_even(num_seeds, num_threads()))
+    sharding.use_parts_of_cpu(_devices(options, num_threads()))
     if options.distributed or options.coordinator:
         if not hosts.is_child():
             return hosts.watch(argv, options.resume or options.run_dir)
         hosts.end_with_parent()
         sharding.connect(options.coordinator, options.processes, options.process_id)
-    devices = options.devices or sharding.most_even(num_seeds, jax.local_device_count())
+    devices = _devices(options, jax.local_device_count())
     mesh = sharding.make_mesh(devices, sharding.SEED if options.seeds else sharding.TASK)
     env, eval_env = make_env(config, "train"), make_env(config, "test")
     sharding.check_divides(config.algorithm.num_tasks, mesh, env, "algorithm.num_tasks")
@@ -130,6 +129,12 @@ def run(argv: list[str]) -> int:
     for summary, each in zip(summaries, runs, strict=bool(summaries)):
         console.print_summary(summary, each.log.directory)
     return 0
+
+
+def _devices(options: TrainOptions, there: int) -> int:
+    if options.devices is not None:
+        return options.devices
+    return sharding.most_even(len(options.seeds), there) if options.seeds else 1
 
 
 def _train(runs: list[Run], algorithm, eval_env, mesh) -> list[dict]:
