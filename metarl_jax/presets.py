@@ -202,24 +202,25 @@ _PRESETS: dict[str, Preset] = {
         ),
         "RL^2 with an S5 memory on sparse 2-D navigation: the first episode explores",
     ),
-    "recall-rl2-lru": Preset(
+    "recall-rl2-s5": Preset(
         ExperimentConfig(
             preset="",
             env="recall",
-            iterations=400,
+            iterations=250,
             window=5,
-            policy=_small_memory("lru"),
+            policy=_small_memory("s5"),
             evaluation=EvaluationConfig(tasks=100, episodes=1, steps=0),
             algorithm=Rl2Config(
-                num_tasks=64,
+                num_tasks=128,  # one action of each trial's 200 matters
                 envs_per_task=1,
                 episodes=1,
                 chunk=200,  # the whole corridor: what is worth remembering shows at its end alone
                 shared_memory=True,
-                optimizer=OptimizerConfig(lr=1e-3, max_grad_norm=0.5, lr_schedule="linear"),
+                update=PpoUpdateConfig(epochs=4, minibatches=4, entropy_coef=1e-3),
+                optimizer=OptimizerConfig(lr=2e-3, max_grad_norm=0.5, lr_schedule="linear"),
             ),
         ),
-        "PPO with an LRU memory in a corridor of 200 steps, where the first observation says how the last must be answered",
+        "PPO with an S5 memory in a corridor of 200 steps, where the first observation says how the last must be answered",
     ),
     "cheetah-vel-rl2": Preset(_RL2, "RL^2 with a GRU on HalfCheetah-velocity, 200 steps per episode, two per trial"),
     "cheetah-dir-rl2-s5": Preset(
