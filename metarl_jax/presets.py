@@ -206,7 +206,7 @@ _PRESETS: dict[str, Preset] = {
         ExperimentConfig(
             preset="",
             env="recall",
-            iterations=250,
+            iterations=150,
             window=5,
             policy=_small_memory("s5"),
             evaluation=EvaluationConfig(tasks=100, episodes=1, steps=0),
@@ -216,7 +216,7 @@ _PRESETS: dict[str, Preset] = {
                 episodes=1,
                 chunk=200,  # the whole corridor: what is worth remembering shows at its end alone
                 shared_memory=True,
-                update=PpoUpdateConfig(epochs=4, minibatches=4, entropy_coef=1e-3),
+                update=PpoUpdateConfig(epochs=5, minibatches=4, entropy_coef=1e-3),
                 optimizer=OptimizerConfig(lr=2e-3, max_grad_norm=0.5, lr_schedule="linear"),
             ),
         ),
