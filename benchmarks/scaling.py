@@ -103,7 +103,7 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
             *_, last = points = list(group)
             sizes = np.array([row["size"] for row in points])
             low, high = AXES[name].fit
-            label = f"{name}: exponent {last['exponent']:.2f} from {low} to {high}"
+            label = f"{name}: exponent {last['exponent']:.2f} from {low} to {min(high, sizes[-1])}"
             (line,) = axes.loglog(sizes, [row["iteration_seconds"] for row in points], "o-", label=label)
             proportional = last["iteration_seconds"] * sizes / sizes[-1]
             axes.loglog(sizes, proportional, "--", color=line.get_color(), alpha=0.4, label="proportional")
