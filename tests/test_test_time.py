@@ -108,7 +108,7 @@ def test_it_learns(learn):
 
 def test_steps_that_are_too_long_are_taken_back(learn):
     """Nothing good comes of them: the rule strikes, and the end is the start wherever the latest returns are no better."""
-    params, online, before, after = learn(OnlineConfig(episodes=30, lr=3.0, tolerance=1.0))
+    params, online, before, after = learn(OnlineConfig(episodes=30, lr=100.0, tolerance=1.0))
     assert online.restored.any()
     assert after > before - 0.5
     both = zip(jax.tree.leaves(params), jax.tree.leaves(online.params), strict=True)
