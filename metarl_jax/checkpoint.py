@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import orbax.checkpoint as ocp
 from jax.sharding import SingleDeviceSharding
 
+from . import sharding
 from .errors import ConfigError
 from .runlog import write_atomically
 from .types import RunState
@@ -67,6 +68,8 @@ class Checkpoints:
             if not self._manager(which).save(step, metrics=metrics, args=ocp.args.StandardSave(_saved(state))):
                 return  # there is a later one, of before a resume
         except (ValueError, RuntimeError) as error:  # which is what orbax makes of a full disk
+            if sharding.is_loss_of_process(error):
+                raise
             raise OSError(f"checkpoint {step} could not be written: {str(error).splitlines()[0]}") from error
         if jax.process_index() > 0:
             return  # the first process sums up what all of them wrote

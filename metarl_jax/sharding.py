@@ -109,8 +109,8 @@ def split_tasks(tree: Any) -> Any:
     return jax.lax.with_sharding_constraint(tree, PartitionSpec(TASK))
 
 
-def is_loss_of_process(error: jax.errors.JaxRuntimeError) -> bool:
-    """Whether a program failed because another process is gone."""
+def is_loss_of_process(error: Exception) -> bool:
+    """Whether something failed because another process is gone: a program, or a checkpoint that all of them write."""
     return jax.process_count() > 1 and any(sign in str(error) for sign in _LOST)
 
 

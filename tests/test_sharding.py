@@ -1,6 +1,7 @@
 """Tasks and seeds split over devices and processes: the numbers are those of one device."""
 
 import json
+import resource
 import signal
 import socket
 import subprocess
@@ -8,14 +9,16 @@ import sys
 import time
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
 from metarl_jax import cli, sharding
 from metarl_jax.algorithms import make_algorithm
+from metarl_jax.checkpoint import Checkpoints
 from metarl_jax.errors import ConfigError
-from metarl_jax.types import Suite
+from metarl_jax.types import RunState, Suite
 from metarl_jax.window import base_key
 
 TINY = ["--iterations", "3", "--horizon", "6", "--algorithm.num-tasks", "4", "--algorithm.envs-per-task", "2"]
@@ -140,6 +143,34 @@ def test_a_killed_process_ends_the_other_with_a_message(tmp_path, victim):
     assert "another process of this run has ended" in line and "--resume" in line
     done = max(int(p.name) for p in (run / "checkpoints" / "latest").iterdir() if p.name.isdigit())
     assert cli.main(["train", "--resume", str(run), "--iterations", str(done + 2)]) == 0
+
+
+@pytest.mark.slow
+def test_a_process_that_cannot_write_ends_both(tmp_path):
+    """The system refuses the first process files beyond 5 kB: it says so, and the other does not wait for it."""
+    argv = [*RUNS["reptile"], "--checkpoint-every", "2"]
+    argv[argv.index("--iterations") + 1] = "100000"
+    first, second = processes(tmp_path / "run", argv)
+    resource.prlimit(first.pid, resource.RLIMIT_FSIZE, (5000, resource.RLIM_INFINITY))
+    said = finish(first, code=2, timeout=sharding.TIMEOUT)
+    assert "error: cannot write the run directory" in said and "Free space" in said
+    assert "error: another process of this run has ended" in finish(second, code=1, timeout=sharding.TIMEOUT)
+
+
+def test_a_lost_process_is_no_full_disk(tmp_path, monkeypatch):
+    """All processes write a checkpoint: what orbax says of a lost one is not taken for trouble with files."""
+
+    def save(*args, **kwargs):
+        raise jax.errors.JaxRuntimeError("UNKNOWN: Gloo AllGather failed: Connection closed by peer")
+
+    monkeypatch.setattr(ocp.CheckpointManager, "save", save)
+    state = RunState(jnp.zeros((), jnp.int32), jnp.ones(3), (), (), jnp.ones(()), jnp.ones(()), ())
+    checkpoints = Checkpoints(tmp_path, keep=1)
+    with pytest.raises(OSError, match="could not be written"):
+        checkpoints.save(state, None)
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    with pytest.raises(jax.errors.JaxRuntimeError, match="Gloo"):
+        checkpoints.save(state, None)
 
 
 def test_seeds_together_are_seeds_alone(one_device, tmp_path):

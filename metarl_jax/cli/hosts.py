@@ -4,12 +4,20 @@ JAX aborts a process whose coordinator is lost, with nothing left to say why. So
 says it.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import threading
+import traceback
+from collections.abc import Iterator
 from pathlib import Path
+
+import jax
+
+from ..errors import ConfigError
+from ..sharding import is_loss_of_process
 
 _CHILD = "METARL_CHILD"  # set in the environment of a child
 
@@ -30,13 +38,31 @@ def watch(argv: list[str], run: Path) -> int:
         signal.signal(number, lambda number, _: child.send_signal(number))
     code = child.wait()
     if code == -signal.SIGABRT:
-        print(lost(run, "process 0 does not answer"), file=sys.stderr)
+        print(_lost(run, "it does not answer"), file=sys.stderr)
         return 1
     return code if code >= 0 else 128 - code
 
 
-def lost(run: Path, why: str) -> str:
-    """What to say where another process is gone."""
+@contextlib.contextmanager
+def fail_at_once(run: Path) -> Iterator[None]:
+    """Ends one of several processes where something fails in it: an orderly end would wait for the others, and they for it."""
+    try:
+        yield
+    except Exception as error:
+        if jax.process_count() == 1:
+            raise
+        if is_loss_of_process(error):
+            print(_lost(run, str(error).splitlines()[0]), file=sys.stderr)
+        elif isinstance(error, ConfigError):
+            print(f"error: {error}", file=sys.stderr)
+        else:
+            traceback.print_exc()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(2 if isinstance(error, ConfigError) else 1)
+
+
+def _lost(run: Path, why: str) -> str:
     return (
         f"error: another process of this run has ended ({why}); when all are gone, start them again with --resume {run}"
     )

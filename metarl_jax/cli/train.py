@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -112,6 +111,7 @@ def run(argv: list[str]) -> int:
     algorithm = make_algorithm(config.algorithm, env, config.policy, config.iterations)
     with contextlib.ExitStack() as stack:
         runs = [Run(one, stack.enter_context(_open(options, one))) for one in _configs(options)]
+        stack.enter_context(hosts.fail_at_once(runs[0].log.directory))
         try:
             summaries = _train(runs, algorithm, eval_env, mesh)
         except training.TrainingError as error:
@@ -121,11 +121,6 @@ def run(argv: list[str]) -> int:
             where = ", ".join(str(each.log.directory) for each in runs)
             print(f"saved at iteration {stop.iteration}; continue with: metarl train --resume {where}")
             return 128 + stop.signal
-        except jax.errors.JaxRuntimeError as error:
-            if not sharding.is_loss_of_process(error):
-                raise
-            print(hosts.lost(runs[0].log.directory, str(error).splitlines()[0]), file=sys.stderr, flush=True)
-            os._exit(1)  # an orderly end would wait for it
     for summary, each in zip(summaries, runs, strict=bool(summaries)):
         console.print_summary(summary, each.log.directory)
     return 0
