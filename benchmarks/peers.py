@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import jax
 
+from ..envs.physics import resolve_backend
 from ..presets import PRESETS
 from . import figures, isolated, meta_iteration, timing
 from .meta_iteration import MetaIteration
@@ -70,7 +71,8 @@ def _learning_row() -> dict[str, Any]:
     config = PRESETS[PRESET].config
     num_tasks, envs_per_task = config.algorithm.num_tasks, config.algorithm.envs_per_task
     environments = f"{num_tasks * envs_per_task}, peer {num_tasks}"
-    row = _row(f"MAML-PPO on {SUITE}", "AsyncVectorEnv", config.physics, environments, None)
+    physics = isolated.call(resolve_backend, config.physics)
+    row = _row(f"MAML-PPO on {SUITE}", "AsyncVectorEnv", physics, environments, None)
     try:
         work, seconds = isolated.call(iteration_seconds, PRESET, REPEATS)
         theirs = packages.rate("AsyncVectorEnv", SUITE, num_tasks, SUITE_STEPS)

@@ -1,7 +1,6 @@
 """A policy: a network, an action distribution, and the environment's bounds."""
 
 import dataclasses
-import functools
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
@@ -74,59 +73,50 @@ class Policy(NamedTuple):
     observe: Callable[[normalize.Stats, list[Transition]], normalize.Stats]  # takes note of what was observed
 
 
+class Head(NamedTuple):
+    """The network that gives a Gaussian of features."""
+
+    init: Callable[[Key, int], Params]  # of features of that size
+    apply: Callable[[Params, Array], Gaussian]
+
+
 def make_policy(config: PolicyConfig, spec: EnvSpec) -> Policy:
     """Builds the policy for an environment; ConfigError where the distribution does not fit its action space."""
     distribution = _make_distribution(config, spec)
-    # A small last layer: first actions are near zero whatever the observation.
-    network = make_network(config.network, spec.action_dim, out_scale=0.01, compute_dtype=config.compute_dtype)
-    lowest, span = config.min_log_std, config.max_log_std - config.min_log_std
+    head = _make_head(config, spec)
+    make = _make_memoryless if config.memory.name == "none" else _make_remembering
+    return make(config, spec, head, distribution)
 
-    def init_head(key: Key, in_dim: int) -> Params:
-        share = (config.init_log_std - lowest) / span
-        return {
-            "mean": network.init(key, in_dim),
-            "log_std_logit": jnp.full(spec.action_dim, np.log(share / (1.0 - share)), float),
-        }
 
-    def head(params: Params, features: Array) -> Gaussian:
-        mean = network.apply(params["mean"], features)
-        # A sigmoid, not a clip: at a bound a clip has no gradient and never comes back.
-        log_std = lowest + span * jax.nn.sigmoid(params["log_std_logit"])
-        return Gaussian(mean, jnp.broadcast_to(log_std, mean.shape))
+def _make_memoryless(config: PolicyConfig, spec: EnvSpec, head: Head, distribution: Distribution) -> Policy:
+    """Its features are the observations."""
+    return Policy(
+        init=lambda key: head.init(key, spec.obs_dim),
+        init_stats=lambda: normalize.init(spec.obs_dim),
+        init_carry=lambda shape: (),
+        step=lambda params, stats, obs, history: ((), head.apply(params, normalize.apply(stats, obs))),
+        context=lambda stats, t: _flat(normalize.apply(stats, t.obs_tm1)),
+        features=lambda params, obs: ((), obs),
+        head=head.apply,
+        dist=head.apply,
+        arrange=_flat,
+        distribution=distribution,
+        observe=_make_observe(config, lambda t: t.obs_tm1),
+    )
 
-    def observe(
-        seen: Callable[[Transition], Array], stats: normalize.Stats, rounds: list[Transition]
-    ) -> normalize.Stats:
-        if config.normalize_obs:
-            for transitions in rounds:
-                stats = normalize.merge(stats, normalize.of_batch(seen(transitions)))
-        return stats
 
-    if config.memory.name == "none":
-        return Policy(
-            init=lambda key: init_head(key, spec.obs_dim),
-            init_stats=lambda: normalize.init(spec.obs_dim),
-            init_carry=lambda shape: (),
-            step=lambda params, stats, obs, history: ((), head(params, normalize.apply(stats, obs))),
-            context=lambda stats, t: _flat(normalize.apply(stats, t.obs_tm1)),
-            features=lambda params, obs: ((), obs),
-            head=head,
-            dist=head,
-            arrange=_flat,
-            distribution=distribution,
-            observe=functools.partial(observe, lambda t: t.obs_tm1),
-        )
-
+def _make_remembering(config: PolicyConfig, spec: EnvSpec, head: Head, distribution: Distribution) -> Policy:
+    """Its features are what the memory gives."""
     memory = make_memory(config.memory, config.compute_dtype)
 
     def init(key: Key) -> Params:
         key_memory, key_head = jax.random.split(key)
-        return {"memory": memory.init(key_memory, input_size(spec)), **init_head(key_head, config.memory.width)}
+        return {"memory": memory.init(key_memory, input_size(spec)), **head.init(key_head, config.memory.width)}
 
     def step(params: Params, stats: normalize.Stats, obs: Array, history: History) -> tuple[Any, Gaussian]:
         inputs = memory_inputs(stats, obs, history.action, history.reward, history.last)
         carry, features = memory.step(params["memory"], history.carry, inputs, jnp.zeros(inputs.shape[:-1], bool))
-        return carry, head(params, features)
+        return carry, head.apply(params, features)
 
     def context(stats: normalize.Stats, t: Transition) -> Sequence:
         inputs = memory_inputs(stats, t.obs_tm1, t.action_tm2, t.reward_tm1, t.last_tm1)
@@ -136,9 +126,6 @@ def make_policy(config: PolicyConfig, spec: EnvSpec) -> Policy:
         resets = jnp.zeros(sequence.inputs.shape[:-1], bool)  # a rollout is of one task
         return memory.unroll(params["memory"], sequence.carry, sequence.inputs, resets)
 
-    def dist(params: Params, sequence: Sequence) -> Gaussian:
-        return head(params, features(params, sequence)[1])
-
     return Policy(
         init=init,
         init_stats=lambda: normalize.init(spec.obs_dim + 1),
@@ -146,12 +133,45 @@ def make_policy(config: PolicyConfig, spec: EnvSpec) -> Policy:
         step=step,
         context=context,
         features=features,
-        head=head,
-        dist=dist,
+        head=head.apply,
+        dist=lambda params, sequence: head.apply(params, features(params, sequence)[1]),
         arrange=_time_first,
         distribution=distribution,
-        observe=functools.partial(observe, lambda t: _with_reward(t.obs_tm1, t.reward_tm1)),
+        observe=_make_observe(config, lambda t: _with_reward(t.obs_tm1, t.reward_tm1)),
     )
+
+
+def _make_head(config: PolicyConfig, spec: EnvSpec) -> Head:
+    # A small last layer: first actions are near zero whatever the observation.
+    network = make_network(config.network, spec.action_dim, out_scale=0.01, compute_dtype=config.compute_dtype)
+    lowest, span = config.min_log_std, config.max_log_std - config.min_log_std
+
+    def init(key: Key, in_dim: int) -> Params:
+        share = (config.init_log_std - lowest) / span
+        return {
+            "mean": network.init(key, in_dim),
+            "log_std_logit": jnp.full(spec.action_dim, np.log(share / (1.0 - share)), float),
+        }
+
+    def apply(params: Params, features: Array) -> Gaussian:
+        mean = network.apply(params["mean"], features)
+        # A sigmoid, not a clip: at a bound a clip has no gradient and never comes back.
+        log_std = lowest + span * jax.nn.sigmoid(params["log_std_logit"])
+        return Gaussian(mean, jnp.broadcast_to(log_std, mean.shape))
+
+    return Head(init, apply)
+
+
+def _make_observe(config: PolicyConfig, seen: Callable[[Transition], Array]) -> Callable:
+    """`Policy.observe` of what `seen` takes of transitions."""
+
+    def observe(stats: normalize.Stats, rounds: list[Transition]) -> normalize.Stats:
+        if config.normalize_obs:
+            for transitions in rounds:
+                stats = normalize.merge(stats, normalize.of_batch(seen(transitions)))
+        return stats
+
+    return observe
 
 
 def _make_distribution(config: PolicyConfig, spec: EnvSpec) -> Distribution:

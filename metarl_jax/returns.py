@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from .errors import ConfigError
 from .types import Array, Transition
 
 
@@ -128,3 +129,9 @@ def baseline_advantages(t: Transition, gamma: float, lambda_: float, weights: Ar
     return jax.vmap(gae, in_axes=(0, 0, 0, 0, 0, None))(
         t.reward_t, discount_t, continues_t, value_tm1, value_t, lambda_
     )
+
+
+def check_discounts(gamma: float, gae_lambda: float, owner: str = "") -> None:
+    """ConfigError, naming the fields of `owner`, unless both lie in [0, 1]."""
+    if not (0.0 <= gamma <= 1.0 and 0.0 <= gae_lambda <= 1.0):
+        raise ConfigError(f"{owner}gamma and {owner}gae_lambda must lie in [0, 1], not {gamma} and {gae_lambda}.")

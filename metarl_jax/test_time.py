@@ -5,6 +5,7 @@ agrees on which actions were good, and returns to what it began with where it ha
 """
 
 import dataclasses
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -46,10 +47,19 @@ class OnlineConfig:
             raise ConfigError("online episodes and steps must be at least 1, replay and ensemble at least 2.")
         if not (0.0 < self.lr < float("inf") and 0.0 < self.clip < float("inf")):
             raise ConfigError("online lr and clip must be positive and finite.")
-        if not (0.0 <= self.gamma <= 1.0 and 0.0 <= self.gae_lambda <= 1.0):
-            raise ConfigError("online gamma and gae_lambda must lie in [0, 1].")
+        returns.check_discounts(self.gamma, self.gae_lambda, "online ")
         if not self.tolerance >= 0.0:
             raise ConfigError(f"online tolerance must be >= 0, not {self.tolerance}.")
+
+
+class Setting(NamedTuple):
+    """Who plays what: all that learning leaves as it is."""
+
+    policy: Policy
+    env: MetaEnv | Suite
+    stats: normalize.Stats  # that standardise observations
+    history: History  # what every episode begins with, leaves `[N, ...]`
+    tasks: Task  # N of them
 
 
 class Learner(NamedTuple):
@@ -71,43 +81,25 @@ class Online(NamedTuple):
     restored: Array  # [N, episodes] bool: back to the start before learning from this episode
 
 
-def learn_online(
-    config: OnlineConfig,
-    policy: Policy,
-    env: MetaEnv | Suite,
-    stats: normalize.Stats,
-    params: Params,
-    history: History,
-    tasks: Task,
-    key: Key,
-) -> Online:
+def learn_online(config: OnlineConfig, setting: Setting, params: Params, key: Key) -> Online:
     """Learns each of N tasks by itself.
 
     Args:
       config: see there.
-      policy: whose parameters are learned.
-      env: to play in.
-      stats: statistics that standardise observations; they stay.
+      setting: see there.
       params: of N policies, leaves `[N, ...]`.
-      history: what every episode begins with, leaves `[N, ...]`.
-      tasks: N of them.
       key: of episodes, actions and ensembles.
     """
     optimizer = optax.adam(config.lr)
-    num_tasks = len(history.reward)
-
-    def play(params: Params, episodes: int, key: Key) -> tuple[Transition, Array]:
-        """Episodes of each task side by side, `[N, episodes, T]`, and their returns."""
-        return play_episodes(policy, env, stats, params, history, tasks, episodes, key)
-
+    num_tasks = len(setting.history.reward)
     key_start, key = jax.random.split(key)
-    replay, first_returns = play(params, config.replay, key_start)
+    replay, first_returns = play_episodes(setting, params, config.replay, key_start)
     opt_state = jax.vmap(optimizer.init)(params)
     start = Learner(params, opt_state, replay, first_returns, jnp.ones(num_tasks))
 
     def episode(learner: Learner, key: Key) -> tuple[Learner, tuple[Array, Array, Array]]:
         key_play, key_learn = jax.random.split(key)
-        latest, latest_return = play(learner.params, 1, key_play)
+        latest, latest_return = play_episodes(setting, learner.params, 1, key_play)
         replay, replay_returns = jax.tree.map(
             lambda old, new: jnp.concatenate([old[:, 1:], new], axis=1),
             (learner.replay, learner.returns),
@@ -115,9 +107,8 @@ def learn_online(
         )
         learner = learner._replace(replay=replay, returns=replay_returns)
         learner, restored = jax.vmap(restore_fallen, in_axes=(None, 0, 0))(config.tolerance, learner, start)
-        learn = jax.vmap(learn_replay, in_axes=(None, None, None, None, 0, 0, 0))
-        keys = jax.random.split(key_learn, num_tasks)
-        learner, trust = learn(config, policy, optimizer, stats, history.carry, learner, keys)
+        learn = jax.vmap(functools.partial(learn_replay, config, setting.policy, optimizer, setting.stats))
+        learner, trust = learn(setting.history.carry, learner, jax.random.split(key_learn, num_tasks))
         return learner, (latest_return[:, 0], trust, restored)
 
     learner, (curve, trust, restored) = jax.lax.scan(episode, start, jax.random.split(key, config.episodes))
@@ -127,17 +118,9 @@ def learn_online(
     return Online(params, curve.T, trust.T, restored.T)
 
 
-def play_episodes(
-    policy: Policy,
-    env: MetaEnv | Suite,
-    stats: normalize.Stats,
-    params: Params,
-    history: History,
-    tasks: Task,
-    episodes: int,
-    key: Key,
-) -> tuple[Transition, Array]:
-    """`episodes` rollouts of each of N tasks, `[N, episodes, T]`, each from `history` on; and their returns."""
+def play_episodes(setting: Setting, params: Params, episodes: int, key: Key) -> tuple[Transition, Array]:
+    """`episodes` rollouts of each of N tasks, `[N, episodes, T]`, each from the history on; and their returns."""
+    policy, env, stats, history, tasks = setting
     shape = (len(history.reward), episodes)
     history = jax.tree.map(lambda x: jnp.broadcast_to(x[:, None], (*shape, *x.shape[1:])), history)
     _, transitions = rollout.run_episodes(env, make_act(policy, stats, params, 0), tasks, key, shape, history)
@@ -247,12 +230,11 @@ def compare(
     adapted = evaluation.adaptation(algorithm, env, state, tasks, key_adapt, shape, num_steps)
     params, histories, _ = jax.tree.map(lambda x: x[-1], adapted)
     history = jax.tree.map(lambda x: x[:, 0], histories)  # what the first of the E memories holds
-    online = learn_online(config, policy, env, state.obs_stats, params, history, tasks, key_learn)
-
-    def play(params: Params, key: Key) -> Array:
-        return play_episodes(policy, env, state.obs_stats, params, history, tasks, shape[1], key)[1]
-
-    return Comparison(play(params, key_frozen), play(online.params, key_learned), online)
+    setting = Setting(policy, env, state.obs_stats, history, tasks)
+    online = learn_online(config, setting, params, key_learn)
+    _, frozen = play_episodes(setting, params, shape[1], key_frozen)
+    _, learned = play_episodes(setting, online.params, shape[1], key_learned)
+    return Comparison(frozen, learned, online)
 
 
 def report(comparison: Comparison) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from metarl_jax import evaluation, returns, rollout, test_time
 from metarl_jax.algorithms import make_algorithm
 from metarl_jax.errors import ConfigError
 from metarl_jax.policies import make_policy
-from metarl_jax.test_time import Learner, OnlineConfig
+from metarl_jax.test_time import Learner, OnlineConfig, Setting
 from metarl_jax.types import Transition
 
 N = 4
@@ -86,11 +86,11 @@ def learn(make_point, tiny_algorithms, policy_for):
         tasks = rollout.sample_tasks(env, jax.random.key(1), N)
         params = jax.tree.map(lambda x: jnp.stack([x] * N), algorithm.policy_params(state))
         history = jax.tree.map(lambda x: x[:, 0], rollout.no_history(env.spec, (N, 1)))
-        args = policy, env, state.obs_stats, params, history, tasks
-        online = jax.jit(lambda key: test_time.learn_online(config, *args, key))(jax.random.key(2))
+        setting = Setting(policy, env, state.obs_stats, history, tasks)
+        online = jax.jit(lambda key: test_time.learn_online(config, setting, params, key))(jax.random.key(2))
 
         def play(params):
-            return test_time.play_episodes(*args[:3], params, history, tasks, 50, jax.random.key(3))[1].mean()
+            return test_time.play_episodes(setting, params, 50, jax.random.key(3))[1].mean()
 
         return params, online, play(params), play(online.params)
 
@@ -130,7 +130,7 @@ def test_ratios_are_one_before_the_first_step(make_point, tiny_algorithms, polic
         adapted = evaluation.adaptation(algorithm, env, state, tasks, key, (N, 1), 2)
         params, histories, _ = jax.tree.map(lambda x: x[-1], adapted)
         history = jax.tree.map(lambda x: x[:, 0], histories)
-        replay, _ = test_time.play_episodes(policy, env, state.obs_stats, params, history, tasks, 3, key)
+        replay, _ = test_time.play_episodes(Setting(policy, env, state.obs_stats, history, tasks), params, 3, key)
 
         def ratio_error(params, carry, replay):
             context = test_time.replay_context(policy, state.obs_stats, carry, replay)

@@ -19,10 +19,9 @@ import jax.numpy as jnp
 
 from ...errors import ConfigError, lookup
 from ...types import MetaEnv, Suite
-from ..task_sets import pick_from
 from .env import HORIZON, MetaWorldEnv
 from .family import Moment, Verdict
-from .suites import SUITES, Split, draw_vectors, sample_vector, suite_vectors
+from .suites import SUITES, Split, draw_vectors, suite_vectors
 from .tasks import FAMILIES
 
 __all__ = ["FAMILIES", "MetaWorldEnv", "Name", "make", "parse"]
@@ -61,13 +60,10 @@ def make(name: str, physics: str, horizon: int | None, split: Split) -> MetaEnv 
         vectors = draw_vectors(names, options.seed + (options.form == "ml1" and split == "test")) if fixed else {}
 
     def member(index: int, family_name: str) -> MetaWorldEnv:
-        family = FAMILIES[family_name]
-        tasks = jnp.asarray(vectors[family_name], float) if fixed else None
         return MetaWorldEnv(
             name=name if len(names) == 1 else family_name,
-            family=family,
-            tasks=tasks,
-            sample_task=sample_vector(family) if tasks is None else pick_from(tasks),
+            family=FAMILIES[family_name],
+            tasks=jnp.asarray(vectors[family_name], float) if fixed else None,
             physics=physics,
             horizon=horizon or HORIZON,
             show_goal=show_goal,

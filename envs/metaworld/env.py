@@ -12,9 +12,11 @@ import numpy as np
 from ...types import Array, EnvSpec, Key, Task, TimeStep
 from ..physics import PhysicsState, make_physics, resolve_backend
 from ..physics.host_call import host_call
+from ..task_sets import pick_from
 from . import arm, scenes
 from .family import Family, Memory, Moment, Verdict
 from .scenes import Settled
+from .suites import sample_vector
 
 HORIZON = 500
 
@@ -39,8 +41,7 @@ class MetaWorldEnv:
         self,
         name: str,
         family: Family,
-        tasks: Task | None,
-        sample_task: Callable[[Key], Task],
+        tasks: Task | None,  # None: fresh ones
         physics: str,
         horizon: int,
         show_goal: bool,
@@ -51,7 +52,7 @@ class MetaWorldEnv:
         self._family = family
         self._reward = reward
         self.tasks = tasks
-        self._sample_task = sample_task
+        self._sample_task = sample_vector(family) if tasks is None else pick_from(tasks)
         self._label = label
         self.shows_goal = show_goal
         self._scene_args = scene_args

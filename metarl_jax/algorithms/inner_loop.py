@@ -38,8 +38,7 @@ class InnerLoopConfig:
             raise ConfigError(f"inner.steps must be at least 1, not {self.steps}.")
         if not 0.0 < self.lr < float("inf"):
             raise ConfigError(f"inner.lr must be positive and finite, not {self.lr}.")
-        if not (0.0 <= self.gamma <= 1.0 and 0.0 <= self.gae_lambda <= 1.0):
-            raise ConfigError("inner.gamma and inner.gae_lambda must lie in [0, 1].")
+        returns.check_discounts(self.gamma, self.gae_lambda, "inner.")
 
 
 class Trial(NamedTuple):

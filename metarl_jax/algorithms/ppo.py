@@ -48,8 +48,7 @@ class PpoConfig:
     def __post_init__(self):
         if min(self.num_tasks, self.envs_per_task, self.unroll) < 1:
             raise ConfigError("num_tasks, envs_per_task and unroll must be at least 1.")
-        if not (0.0 <= self.gamma <= 1.0 and 0.0 <= self.gae_lambda <= 1.0):
-            raise ConfigError("gamma and gae_lambda must lie in [0, 1].")
+        returns.check_discounts(self.gamma, self.gae_lambda)
         if not 0.0 < self.reward_scale < float("inf"):
             raise ConfigError(f"reward_scale must be positive and finite, not {self.reward_scale}.")
         if not (0.0 <= self.value_coef < float("inf") and self.value_clip > 0.0):

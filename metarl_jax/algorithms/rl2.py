@@ -52,8 +52,7 @@ class Rl2Config:
     def __post_init__(self):
         if min(self.num_tasks, self.envs_per_task, self.episodes, self.chunk) < 1:
             raise ConfigError("num_tasks, envs_per_task, episodes and chunk must be at least 1.")
-        if not (0.0 <= self.gamma <= 1.0 and 0.0 <= self.gae_lambda <= 1.0):
-            raise ConfigError("gamma and gae_lambda must lie in [0, 1].")
+        returns.check_discounts(self.gamma, self.gae_lambda)
         if not (0.0 < self.reward_scale < float("inf") and 0.0 <= self.value_coef < float("inf")):
             raise ConfigError("reward_scale must be positive and finite, value_coef finite and >= 0.")
         self.update.check_divides(self.num_tasks * self.envs_per_task, "trials (num_tasks * envs_per_task)")

@@ -45,7 +45,7 @@ def watch(argv: list[str], run: Path) -> int:
 
 @contextlib.contextmanager
 def fail_at_once(run: Path) -> Iterator[None]:
-    """Ends one of several processes where something fails in it: an orderly end would wait for the others, and they for it."""
+    """Ends one of several processes where something fails in it (see `leave`)."""
     try:
         yield
     except Exception as error:
@@ -57,9 +57,16 @@ def fail_at_once(run: Path) -> Iterator[None]:
             print(f"error: {error}", file=sys.stderr)
         else:
             traceback.print_exc()
+        leave(2 if isinstance(error, ConfigError) else 1)
+
+
+def leave(code: int) -> int:
+    """Ends one of several processes that has failed: an orderly end would wait for the others, and they for it."""
+    if jax.process_count() > 1:
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(2 if isinstance(error, ConfigError) else 1)
+        os._exit(code)
+    return code
 
 
 def _lost(run: Path, why: str) -> str:

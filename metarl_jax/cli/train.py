@@ -116,7 +116,7 @@ def run(argv: list[str]) -> int:
             summaries = _train(runs, algorithm, eval_env, mesh)
         except training.TrainingError as error:
             print(f"error: {error}", file=sys.stderr)
-            return 1
+            return hosts.leave(1)
         except training.Interrupted as stop:
             where = ", ".join(str(each.log.directory) for each in runs)
             print(f"saved at iteration {stop.iteration}; continue with: metarl train --resume {where}")
