@@ -381,7 +381,7 @@ BUSY = {  # with everything on that others depend on
 }
 
 
-@pytest.mark.parametrize("name", BUSY)
+@pytest.mark.parametrize("name", ["maml-ppo", "reptile", pytest.param("rl2", marks=pytest.mark.slow), "ppo"])
 def test_no_dead_knob(name, vary, make_point, policy_for):
     changes = list(vary(BUSY[name]))
     left_out = {"inner.learn_lr", "inner.remat"} if name == "reptile" else set()  # which Reptile refuses
@@ -390,6 +390,7 @@ def test_no_dead_knob(name, vary, make_point, policy_for):
     assert dead(BUSY[name], changes, lambda config: program(config, policy_for(name), env)) == []
 
 
+@pytest.mark.slow
 def test_no_dead_knob_in_the_policy(vary, make_point, policy_for):
     base = policy_for("rl2")
     changes = [*vary(base), ("distribution", dataclasses.replace(base, distribution="tanh-gaussian"))]

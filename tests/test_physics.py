@@ -153,6 +153,7 @@ def test_backends_agree_on_a_model_with_sensors(pendulum, backend):
         np.testing.assert_allclose(getattr(theirs, name), getattr(state, name), atol=1e-4)
 
 
+@pytest.mark.slow
 @needs_warp
 def test_warp_agrees_with_mjx_on_half_cheetah(cheetah):
     """In contact with the floor, over nested batches, which Warp must flatten."""

@@ -94,7 +94,7 @@ def assert_same_state(a, b):
 # The real algorithms.
 
 
-@pytest.mark.parametrize(("algorithm", "window"), [("maml-ppo", 1), ("ppo", 3)])
+@pytest.mark.parametrize(("algorithm", "window"), [pytest.param("maml-ppo", 1, marks=pytest.mark.slow), ("ppo", 3)])
 def test_interrupted_and_extended_runs_equal_an_uninterrupted_one(
     tmp_path, configure, train, make_point, algorithm, window
 ):

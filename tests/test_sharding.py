@@ -90,7 +90,7 @@ def one_device(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    "name", ["maml", "ppo", *(pytest.param(name, marks=pytest.mark.slow) for name in ("reptile", "rl2"))]
+    "name", ["maml", *(pytest.param(name, marks=pytest.mark.slow) for name in ("ppo", "reptile", "rl2"))]
 )
 def test_four_devices_are_one(one_device, tmp_path, name):
     finish(metarl("train", *RUNS[name], "--devices", 4, "--run-dir", tmp_path / "run"))
@@ -173,11 +173,10 @@ def test_a_lost_process_is_no_full_disk(tmp_path, monkeypatch):
         checkpoints.save(state, None)
 
 
-def test_seeds_together_are_seeds_alone(one_device, tmp_path):
+def test_seeds_together_are_seeds_alone(tmp_path):
     """In one program, each in a directory that can be resumed by itself."""
     assert cli.main(["train", *RUNS["reptile"], "--seeds", "0..2", "--run-dir", str(tmp_path / "all")]) == 0
     assert sorted(p.name for p in (tmp_path / "all").iterdir()) == ["seed-0", "seed-1", "seed-2"]
-    assert_same(tmp_path / "all" / "seed-0", one_device("reptile"))
     argv = ["train", *RUNS["reptile"], "--seed", "2", "--run-dir", str(tmp_path / "alone")]
     assert cli.main(argv) == 0
     assert_same(tmp_path / "all" / "seed-2", tmp_path / "alone")
@@ -188,6 +187,7 @@ def test_seeds_together_are_seeds_alone(one_device, tmp_path):
     assert cli.main(["train", "--resume", str(tmp_path / "all" / "seed-2"), "--iterations", "4"]) == 0
 
 
+@pytest.mark.slow
 def test_seeds_split_over_devices_are_seeds_alone(one_device, tmp_path):
     """Two seeds to each of two devices."""
     argv = [*RUNS["reptile"], "--seeds", "0..3", "--devices", 2, "--run-dir", tmp_path / "all"]

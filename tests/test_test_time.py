@@ -1,6 +1,7 @@
 """Learning on at test time."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -47,14 +48,14 @@ def test_baselines_with_weights_against_numpy(x64):
 
 def test_trust_is_the_share_of_what_baselines_agree_on(x64):
     """All but 1 where episodes repeat, so that weights decide nothing; less, where they are few and differ."""
-    config = OnlineConfig(ensemble=64)
+    judge = jax.jit(functools.partial(test_time.judge_actions, OnlineConfig(ensemble=64)))
     t = experience(np.random.default_rng(1), rows=1, steps=60)
     same = jax.tree.map(lambda x: jnp.repeat(x, 6, axis=0), t)
-    advantage, trust = test_time.judge_actions(config, same, jax.random.key(0))
+    advantage, trust = judge(same, jax.random.key(0))
     np.testing.assert_allclose(advantage[0], returns.baseline_advantages(t, 0.99, 0.95)[0], rtol=1e-3, atol=1e-3)
     assert trust > 0.999
-    _, few = test_time.judge_actions(config, experience(np.random.default_rng(2), 3, 60), jax.random.key(0))
-    _, many = test_time.judge_actions(config, experience(np.random.default_rng(2), 48, 60), jax.random.key(0))
+    _, few = judge(experience(np.random.default_rng(2), 3, 60), jax.random.key(0))
+    _, many = judge(experience(np.random.default_rng(2), 48, 60), jax.random.key(0))
     assert 0.1 < few < many < 0.999
 
 

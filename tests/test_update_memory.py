@@ -65,7 +65,7 @@ def test_gradient_of_chunks_in_closed_form(chunks):
         np.testing.assert_allclose(metrics[name], value, rtol=1e-5, err_msg=name)
 
 
-@pytest.mark.parametrize(("chunks", "share"), [(2, 0.6), (4, 0.4)])
+@pytest.mark.parametrize(("chunks", "share"), [pytest.param(2, 0.6, marks=pytest.mark.slow), (4, 0.4)])
 def test_chunks_change_nothing_but_memory(update, chunks, share):
     whole, metrics, memory = update(task_chunks=1)
     params, chunk_metrics, chunk_memory = update(task_chunks=chunks)

@@ -101,7 +101,14 @@ def test_half_cheetah_equals_gymnasium_when_the_warm_start_is_carried():
             assert_equal(timestep, reference.step(action), 1e-12)
 
 
-@pytest.mark.parametrize("name", ["halfcheetah-v5", "hopper-v5", "walker2d-v5", "ant-v5/contact"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "halfcheetah-v5",
+        "hopper-v5",
+        *(pytest.param(x, marks=pytest.mark.slow) for x in ("walker2d-v5", "ant-v5/contact")),
+    ],
+)
 def test_mjx_free_running(name):
     """Double precision, since single precision needs a looser bound, which would hide a wrong definition."""
     reference = make_gymnasium(name)
