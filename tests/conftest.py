@@ -35,6 +35,10 @@ matplotlib.use("Agg")
 
 def pytest_configure(config):
     config.add_cleanup(_CACHE.cleanup)
+    if config.option.markexpr == "not slow":
+        # A quarter of the time went into making machine code fast that runs for milliseconds. What XLA does to a program
+        # before that stays as it is, and slow tests have it all.
+        os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_backend_optimization_level=0"
 
 
 @pytest.fixture
