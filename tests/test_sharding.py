@@ -173,10 +173,11 @@ def test_a_lost_process_is_no_full_disk(tmp_path, monkeypatch):
         checkpoints.save(state, None)
 
 
-def test_seeds_together_are_seeds_alone(tmp_path):
+def test_seeds_together_are_seeds_alone(one_device, tmp_path):
     """In one program, each in a directory that can be resumed by itself."""
     assert cli.main(["train", *RUNS["reptile"], "--seeds", "0..2", "--run-dir", str(tmp_path / "all")]) == 0
     assert sorted(p.name for p in (tmp_path / "all").iterdir()) == ["seed-0", "seed-1", "seed-2"]
+    assert_same(tmp_path / "all" / "seed-0", one_device("reptile"))
     argv = ["train", *RUNS["reptile"], "--seed", "2", "--run-dir", str(tmp_path / "alone")]
     assert cli.main(argv) == 0
     assert_same(tmp_path / "all" / "seed-2", tmp_path / "alone")
