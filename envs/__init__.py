@@ -81,6 +81,7 @@ ENVIRONMENTS: dict[str, Entry] = {
     ),
     "point-sparse/varibad": Entry("navigation", "... H=100"),
     "recall": Entry("recall", "A corridor whose first observation says where to turn after the last step; H=200"),
+    "recall/mixed": Entry("recall", "... corridors of all lengths up to that in training, of that length in the test"),
 }
 
 # Meta-World's names are built of parts, which envs/metaworld/__init__.py explains.

@@ -1,47 +1,59 @@
 """A corridor that asks for memory, in pure JAX: the T-maze of Bakker (2001, "Reinforcement learning with LSTM").
 
-The first observation shows a side, the last asks for it, those between show nothing. A task is the side, -1 or 1; an
-observation is `[2]`: the side (0 after the first step) and whether the junction is reached; an action `[1]` is where to turn,
-which matters at the junction alone.
+The first observation shows a side, the last asks for it, those between show nothing. An observation is `[2]`: the side (0
+after the first step) and whether the junction is reached; an action `[1]` is where to turn, which matters at the junction
+alone.
 """
+
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from ..errors import ConfigError
-from ..types import Array, EnvSpec, Key, Task, TimeStep
+from ..types import Array, EnvSpec, Key, TimeStep
 
 LENGTH = 200  # steps from the cue to the turn
 
 
+class Corridor(NamedTuple):
+    """A task."""
+
+    side: Array  # [], -1 or 1
+    length: Array  # [] int, steps from the cue to the turn
+
+
 class RecallEnv:
-    """See `MetaEnv`. The turn earns 1 or -1; `info["success"]` says which."""
+    """See `MetaEnv`. The turn ends the episode and earns 1 or -1; `info["success"]` says which."""
 
     tasks = None
 
-    def __init__(self, name: str, length: int):
-        self.spec = EnvSpec(name, 2, 1, length, action_low=(-1.0,), action_high=(1.0,), has_success=True)
+    def __init__(self, name: str, shortest: int, longest: int):
+        self._shortest = shortest
+        self.spec = EnvSpec(name, 2, 1, longest, action_low=(-1.0,), action_high=(1.0,), has_success=True)
 
-    def sample_task(self, key: Key) -> Task:
-        return jax.random.rademacher(key, (), float)
+    def sample_task(self, key: Key) -> Corridor:
+        key_side, key_length = jax.random.split(key)
+        length = jax.random.randint(key_length, (), self._shortest, self.spec.horizon + 1)
+        return Corridor(jax.random.rademacher(key_side, (), float), length)
 
-    def reset(self, key: Key, task: Task) -> tuple[Array, TimeStep]:
-        at_junction = float(self.spec.horizon == 1)
-        return jnp.zeros((), int), _timestep(jnp.stack([task, at_junction]), jnp.zeros(()))
+    def reset(self, key: Key, task: Corridor) -> tuple[Array, TimeStep]:
+        return jnp.zeros((), int), _timestep(task, 0, task.side, jnp.zeros(()))
 
-    def step(self, state: Array, action: Array, task: Task) -> tuple[Array, TimeStep]:
-        turns = state == self.spec.horizon - 1
-        reward = jnp.where(turns, jnp.sign(task * action[0]), 0.0)
-        at_junction = (state + 1 == self.spec.horizon - 1).astype(float)
-        return state + 1, _timestep(jnp.stack([jnp.zeros(()), at_junction]), reward)
+    def step(self, state: Array, action: Array, task: Corridor) -> tuple[Array, TimeStep]:
+        reward = jnp.where(state == task.length - 1, jnp.sign(task.side * action[0]), 0.0)
+        return state + 1, _timestep(task, state + 1, jnp.zeros(()), reward)
 
 
-def _timestep(obs: Array, reward: Array) -> TimeStep:
-    return TimeStep(obs, reward, jnp.array(False), {"success": (reward > 0).astype(float)})
+def _timestep(task: Corridor, steps: int | Array, cue: Array, reward: Array) -> TimeStep:
+    at_junction = jnp.asarray(steps == task.length - 1, float)
+    info = {"success": (reward > 0).astype(float)}
+    return TimeStep(jnp.stack([cue, at_junction]), reward, steps >= task.length, info)
 
 
 def make(name: str, physics: str, horizon: int | None, split: str) -> RecallEnv:
     """Builds the environment; ConfigError where a physics backend is asked for, since there is none to choose."""
     if physics != "auto":
         raise ConfigError(f"{name!r} has no physics: leave the physics backend at 'auto' instead of {physics!r}.")
-    return RecallEnv(name, horizon or LENGTH)
+    longest = horizon or LENGTH
+    return RecallEnv(name, 1 if name == "recall/mixed" and split == "train" else longest, longest)

@@ -208,7 +208,8 @@ _PRESETS: dict[str, Preset] = {
             env="recall",
             iterations=150,
             window=5,
-            policy=_small_memory("s5"),
+            # The action before is the noise that the cue is to be told from, and of an action only the sign counts.
+            policy=dataclasses.replace(_small_memory("s5"), init_log_std=-1.5),
             evaluation=EvaluationConfig(tasks=100, episodes=1, steps=0),
             algorithm=Rl2Config(
                 num_tasks=128,  # one action of each trial's 200 matters
