@@ -19,7 +19,7 @@ import jax.numpy as jnp
 
 from ...errors import ConfigError, lookup
 from ...types import MetaEnv, Suite
-from .env import HORIZON, MetaWorldEnv
+from .env import HORIZON, MetaWorldEnv, Variant
 from .family import Moment, Verdict
 from .suites import SUITES, Split, draw_vectors, suite_vectors
 from .tasks import FAMILIES
@@ -50,7 +50,7 @@ class Name(NamedTuple):
 
 def make(name: str, physics: str, horizon: int | None, split: Split) -> MetaEnv | Suite:
     options = parse(name)
-    what, names, show_goal = options.what, options.families(split), options.shows_goal
+    what, names = options.what, options.families(split)
     fresh = options.fresh and split == "train"
     if what in SUITES:
         fixed = not fresh
@@ -60,16 +60,14 @@ def make(name: str, physics: str, horizon: int | None, split: Split) -> MetaEnv 
         vectors = draw_vectors(names, options.seed + (options.form == "ml1" and split == "test")) if fixed else {}
 
     def member(index: int, family_name: str) -> MetaWorldEnv:
-        return MetaWorldEnv(
-            name=name if len(names) == 1 else family_name,
-            family=FAMILIES[family_name],
+        variant = Variant(
             tasks=jnp.asarray(vectors[family_name], float) if fixed else None,
-            physics=physics,
-            horizon=horizon or HORIZON,
-            show_goal=show_goal,
-            reward=_reward(family_name, options.reward),
+            show_goal=options.shows_goal,
             label=jnp.eye(len(names))[index] if options.one_hot else jnp.zeros(0),
+            reward=_reward(family_name, options.reward),
         )
+        own_name = name if len(names) == 1 else family_name
+        return MetaWorldEnv(own_name, FAMILIES[family_name], variant, physics, horizon or HORIZON)
 
     members = tuple(member(index, family_name) for index, family_name in enumerate(names))
     return members[0] if len(members) == 1 else Suite(members[0].spec._replace(name=name), members)

@@ -30,6 +30,15 @@ class State(NamedTuple):
     settled: Settled | None  # where it differs from task to task
 
 
+class Variant(NamedTuple):
+    """What the options of a name decide, beside the family."""
+
+    tasks: Task | None  # task vectors `[M, ...]`; None: fresh ones
+    show_goal: bool
+    label: Array  # [any size], appended to observations
+    reward: Callable[[Moment], Verdict]
+
+
 class MetaWorldEnv:
     """See `MetaEnv`. A task is a task vector of the family (see family.py).
 
@@ -37,24 +46,11 @@ class MetaWorldEnv:
     Nothing terminates an episode.
     """
 
-    def __init__(
-        self,
-        name: str,
-        family: Family,
-        tasks: Task | None,  # None: fresh ones
-        physics: str,
-        horizon: int,
-        show_goal: bool,
-        label: Array,  # [any size], appended to observations
-        reward: Callable[[Moment], Verdict],
-    ):
+    def __init__(self, name: str, family: Family, variant: Variant, physics: str, horizon: int):
         scene_args = (family.scene, family.fixture, tuple(family.sensors.items()))
         self._family = family
-        self._reward = reward
-        self.tasks = tasks
-        self._sample_task = sample_vector(family) if tasks is None else pick_from(tasks)
-        self._label = label
-        self.shows_goal = show_goal
+        self.tasks, self.shows_goal, self._label, self._reward = variant
+        self._sample_task = sample_vector(family) if self.tasks is None else pick_from(self.tasks)
         self._scene_args = scene_args
         self.scene = scenes.load(*scene_args)
         middle = (np.array(family.low) + np.array(family.high)) / 2
@@ -68,11 +64,11 @@ class MetaWorldEnv:
         self.physics = make_physics(model, scenes.SUBSTEPS, physics)
         hidden = (0.0, 0.0, 0.0)
         self._bounds = arm.observation_bounds(
-            family.goal_low if show_goal else hidden, family.goal_high if show_goal else hidden
+            family.goal_low if self.shows_goal else hidden, family.goal_high if self.shows_goal else hidden
         )
         self.spec = EnvSpec(
             name=name,
-            obs_dim=39 + label.size,
+            obs_dim=39 + self._label.size,
             action_dim=4,
             horizon=horizon,
             action_low=(-1.0,) * 4,
