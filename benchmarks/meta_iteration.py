@@ -6,11 +6,12 @@ import time
 import jax
 import jax.numpy as jnp
 
-from .. import sharding, window
+from .. import sharding
 from ..algorithms import make_algorithm
 from ..config import ExperimentConfig
 from ..envs import make
 from ..presets import PRESETS
+from ..runs import window
 
 PRESET = "cheetah-dir-maml"  # second-order MAML-PPO; what is not named in `configure` is from here
 ENVS_PER_TASK = 10

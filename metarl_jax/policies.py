@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from . import normalize
-from .distributions import DISTRIBUTIONS, Distribution, Gaussian
 from .errors import ConfigError, lookup
+from .learning import normalize
+from .learning.distributions import DISTRIBUTIONS, Distribution, Gaussian
 from .networks import MemoryConfig, NetworkConfig, make_memory, make_network
 from .rollout import ActionSample
 from .types import Array, EnvSpec, History, Key, Params, Transition

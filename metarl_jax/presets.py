@@ -10,8 +10,8 @@ from .algorithms.ppo_update import PpoUpdateConfig
 from .algorithms.reptile import ReptileConfig
 from .algorithms.rl2 import Rl2Config
 from .config import EvaluationConfig, ExperimentConfig
+from .learning.optim import OptimizerConfig
 from .networks import MemoryConfig, NetworkConfig
-from .optim import OptimizerConfig
 from .policies import PolicyConfig
 
 DEFAULT = "cheetah-dir-maml"

@@ -98,6 +98,13 @@ class Transition(NamedTuple):
     success_t: Array  # [] bool: a step of the episode up to and including this one solved the task
 
 
+class Kept(NamedTuple):
+    """What an algorithm keeps from one iteration to the next beside its parameters."""
+
+    shared: Any = ()  # on every device: the weight of a penalty, target networks
+    by_task: Any = ()  # leaves `[N, ...]`, split over the devices as tasks are: standing environments, replay
+
+
 class RunState(NamedTuple):
     """Everything a run is: saved whole in a checkpoint, it resumes bit for bit.
 
@@ -108,9 +115,8 @@ class RunState(NamedTuple):
     params: Params  # what the outer loop learns
     opt_state: Any
     obs_stats: Any  # running mean and variance of what policies standardise (normalize.py)
-    kl_coef: Array  # []: weight of the adaptive KL penalty
     lr_scale: Array  # []: 1, halved by each roll-back of the training loop
-    rollout: Any  # where the environments stand, for algorithms whose episodes go on over iterations; else ()
+    kept: Kept  # what else this algorithm needs
 
 
 class Algorithm(NamedTuple):

@@ -25,8 +25,8 @@ from metarl_jax.algorithms.ppo_update import PpoUpdateConfig  # noqa: E402
 from metarl_jax.algorithms.reptile import ReptileConfig  # noqa: E402
 from metarl_jax.algorithms.rl2 import Rl2Config  # noqa: E402
 from metarl_jax.errors import ConfigError  # noqa: E402
+from metarl_jax.learning.optim import OptimizerConfig  # noqa: E402
 from metarl_jax.networks import MemoryConfig, NetworkConfig  # noqa: E402
-from metarl_jax.optim import OptimizerConfig  # noqa: E402
 from metarl_jax.policies import PolicyConfig  # noqa: E402
 from metarl_jax.types import EnvSpec, TimeStep  # noqa: E402
 

@@ -7,11 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metarl_jax import adaptation, losses, normalize, rollout
+from metarl_jax import rollout
 from metarl_jax.algorithms.inner_loop import InnerLoop, InnerLoopConfig
 from metarl_jax.algorithms.maml_ppo import MamlPpoConfig, meta_loss
 from metarl_jax.algorithms.ppo_update import Batch, PpoUpdateConfig, Weights, policy_loss
-from metarl_jax.distributions import Gaussian, gaussian_log_prob
+from metarl_jax.learning import adaptation, losses, normalize
+from metarl_jax.learning.distributions import Gaussian, gaussian_log_prob
 from metarl_jax.policies import make_policy
 
 pytestmark = pytest.mark.usefixtures("x64")

@@ -8,17 +8,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metarl_jax import normalize, rollout
+from metarl_jax import rollout
 from metarl_jax.algorithms import ALGORITHMS, make_algorithm, ppo
 from metarl_jax.algorithms.inner_loop import InnerLoop, InnerLoopConfig
 from metarl_jax.algorithms.maml_ppo import MamlPpoConfig
 from metarl_jax.algorithms.ppo import PpoConfig
-from metarl_jax.algorithms.ppo_update import PpoUpdateConfig, run_epochs
+from metarl_jax.algorithms.ppo_update import PpoUpdateConfig, init_kept, run_epochs
 from metarl_jax.algorithms.reptile import ReptileConfig
 from metarl_jax.algorithms.rl2 import Rl2Config
 from metarl_jax.errors import ConfigError
+from metarl_jax.learning import normalize
+from metarl_jax.learning.optim import OptimizerConfig, init_run_state, make_optimizer
 from metarl_jax.networks import MemoryConfig, Network
-from metarl_jax.optim import OptimizerConfig, init_run_state, make_optimizer
 from metarl_jax.policies import PolicyConfig, make_act, make_policy
 
 NAMES = ["maml-ppo", "fomaml", "promp", "reptile", "rl2", "ppo"]
@@ -222,7 +223,7 @@ def test_ppo_targets_against_numpy(make_point, tiny_policy, tiny_algorithms):
     algorithm = make_algorithm(config, env, policy, ITERATIONS)
     state = algorithm.init(jax.random.key(0))
     act = algorithm.act(state, jax.tree.map(lambda x: jnp.stack([x, x]), state.params["policy"]))
-    _, t = rollout.collect(env, act, state.rollout.tasks, state.rollout.rollout, jax.random.key(1), 20)
+    _, t = rollout.collect(env, act, state.kept.by_task.tasks, state.kept.by_task.rollout, jax.random.key(1), 20)
     critic = Network(None, lambda params, obs: 2.0 * obs[..., :1] - obs[..., 1:])
     batch, values = ppo.prepare(config, critic, state, t)
 
@@ -242,9 +243,11 @@ def test_ppo_targets_against_numpy(make_point, tiny_policy, tiny_algorithms):
 # The update's schedules, with a loss that only reports its weights.
 
 
-def epochs_of(config, step=0, kl=0.0, kl_coef=0.0, size=6, iterations=10):
+def epochs_of(config, step=0, kl=0.0, size=6, iterations=10):
     optimizer = make_optimizer(OptimizerConfig(), 100)
-    state = init_run_state({"w": jnp.ones(2)}, optimizer, normalize.init(1), kl_coef)._replace(step=jnp.array(step))
+    state = init_run_state({"w": jnp.ones(2)}, optimizer, normalize.init(1), init_kept(config))._replace(
+        step=jnp.array(step)
+    )
     seen = []
 
     def loss(params, rows, weights):
@@ -265,11 +268,11 @@ def test_entropy_schedule(step, expected):
 
 @pytest.mark.parametrize(("kl", "expected"), [(1.0, 0.6), (0.1, 0.3), (0.001, 0.15)])
 def test_kl_penalty_adapts(kl, expected):
-    state, metrics, _ = epochs_of(PpoUpdateConfig(kl_coef=0.3, kl_target=0.1), kl=kl, kl_coef=0.3)
+    state, metrics, _ = epochs_of(PpoUpdateConfig(kl_coef=0.3, kl_target=0.1), kl=kl)
     np.testing.assert_allclose(metrics["kl_weight"], 0.3, rtol=1e-6)
-    np.testing.assert_allclose(state.kl_coef, expected, rtol=1e-6)
-    fixed, _, _ = epochs_of(PpoUpdateConfig(kl_coef=0.3), kl=kl, kl_coef=0.3)
-    np.testing.assert_allclose(fixed.kl_coef, 0.3, rtol=1e-6)
+    np.testing.assert_allclose(state.kept.shared.kl_coef, expected, rtol=1e-6)
+    fixed, _, _ = epochs_of(PpoUpdateConfig(kl_coef=0.3), kl=kl)
+    np.testing.assert_allclose(fixed.kept.shared.kl_coef, 0.3, rtol=1e-6)
 
 
 def test_every_epoch_sees_every_row_once_in_another_order():
@@ -300,7 +303,12 @@ def test_normalize_obs(name, make_point, tiny_algorithms, tiny_policy):
         params = jax.tree.map(lambda x: jnp.stack([x] * config.num_tasks), first.params["policy"])
         key_run, _ = jax.random.split(jax.random.key(1))
         _, t = rollout.collect(
-            env, algorithm.act(first, params), first.rollout.tasks, first.rollout.rollout, key_run, config.unroll
+            env,
+            algorithm.act(first, params),
+            first.kept.by_task.tasks,
+            first.kept.by_task.rollout,
+            key_run,
+            config.unroll,
         )
         obs = np.asarray(t.obs_tm1, np.float64).reshape(-1, 2)
         np.testing.assert_allclose(stats.mean, obs.mean(axis=0), rtol=1e-4, atol=1e-6)
@@ -358,7 +366,7 @@ def program(config, policy, env):
         text,
         [np.asarray(c).tobytes() for c in traced.consts],
         [x.tobytes() for x in leaves(state.params)],
-        [x.tobytes() for x in leaves(state.kl_coef)],
+        [x.tobytes() for x in leaves(state.kept.shared.kl_coef)],
     )
 
 

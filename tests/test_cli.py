@@ -15,12 +15,13 @@ import sys
 import matplotlib.image
 import pytest
 
-from metarl_jax import cli, envs, presets, runlog
+from metarl_jax import cli, envs, presets
 from metarl_jax.algorithms import ALGORITHMS
 from metarl_jax.algorithms.reptile import ReptileConfig
 from metarl_jax.cli.train import parse_train
 from metarl_jax.config import ExperimentConfig, from_json
 from metarl_jax.networks import MEMORIES, NETWORKS
+from metarl_jax.runs import runlog
 
 TINY = ["--iterations", "2", "--horizon", "5", "--algorithm.num-tasks", "2", "--algorithm.envs-per-task", "2"]
 TINY += ["--evaluation.tasks", "4", "--evaluation.episodes", "2", "--evaluation.steps", "1"]
@@ -437,7 +438,7 @@ def test_full_disk(metarl, tmp_path, monkeypatch, what):
     else:
         refuse = lambda path, text: full() if what in str(path) else whole(path, text)  # noqa: E731
         monkeypatch.setattr(runlog, "write_atomically", refuse)
-        monkeypatch.setattr("metarl_jax.judging.write_atomically", refuse)
+        monkeypatch.setattr("metarl_jax.runs.judging.write_atomically", refuse)
     assert_one_error(metarl("train", *POINT, "--run-dir", "run"), "No space left on device")
     monkeypatch.undo()
     if what in ("eval", "summary.json"):

@@ -7,8 +7,8 @@ import pytest
 import scipy.integrate
 import scipy.stats
 
-from metarl_jax import distributions
-from metarl_jax.distributions import Gaussian
+from metarl_jax.learning import distributions
+from metarl_jax.learning.distributions import Gaussian
 
 LOW, HIGH = np.array([-1.0, 0.0, -3.0]), np.array([1.0, 4.0, -1.0])
 MEAN, LOG_STD = np.array([0.3, -1.2, 2.0]), np.array([-0.5, 0.4, -2.0])

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metarl_jax import losses
+from metarl_jax.learning import losses
 
 pytestmark = pytest.mark.usefixtures("strict_ranks")
 

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from metarl_jax import normalize
+from metarl_jax.learning import normalize
 
 RNG = np.random.default_rng(0)
 # Parts of unequal size, place and scale; the second has two leading axes.

@@ -5,9 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metarl_jax import normalize
 from metarl_jax.errors import ConfigError
-from metarl_jax.optim import OptimizerConfig, apply_gradients, init_run_state, make_optimizer, make_schedule
+from metarl_jax.learning import normalize
+from metarl_jax.learning.optim import OptimizerConfig, apply_gradients, init_run_state, make_optimizer, make_schedule
+from metarl_jax.types import Kept
 
 pytestmark = pytest.mark.usefixtures("strict_ranks")
 
@@ -61,7 +62,7 @@ def numpy_adam(params, all_grads, rates, max_norm):
 
 def run(config, params, all_grads, lr_scale=1.0):
     optimizer = make_optimizer(config, len(all_grads))
-    state = init_run_state(params, optimizer, normalize.init(1))._replace(lr_scale=jnp.array(lr_scale))
+    state = init_run_state(params, optimizer, normalize.init(1), Kept())._replace(lr_scale=jnp.array(lr_scale))
     for grads in all_grads:
         state = apply_gradients(optimizer, state, grads)
     return state

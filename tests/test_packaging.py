@@ -53,7 +53,7 @@ def forbidden(path, module):
     own = room(module)
     if own == "metarl_jax":
         simulators = {"mujoco", "gymnasium", "metaworld", "brax"}
-        roof = module.startswith("metarl_jax.cli") or module == "metarl_jax.doctor"
+        roof = module.startswith("metarl_jax.cli") or module == "metarl_jax.show.doctor"
         return (
             set() if roof else {n for n in names if room(n) in ("envs", "benchmarks") or n.split(".")[0] in simulators}
         )
@@ -67,7 +67,7 @@ def forbidden(path, module):
 def test_the_walk_sees_imports():
     """Relative, nested and aliased ones alike."""
     names = set(imported(ROOT / "metarl_jax" / "cli" / "evaluate.py", "metarl_jax.cli.evaluate"))
-    assert {"metarl_jax.benchmarks.metaworld", "metarl_jax.console", "metarl_jax.errors.ConfigError"} <= names
+    assert {"metarl_jax.benchmarks.metaworld", "metarl_jax.show.console", "metarl_jax.errors.ConfigError"} <= names
     names = set(imported(ROOT / "envs" / "__init__.py", "metarl_jax.envs"))
     assert {"metarl_jax.types.MetaEnv", "metarl_jax.errors"} <= names
     assert {room(n) for n in names} >= {"metarl_jax", None}
@@ -77,6 +77,43 @@ def test_the_walk_sees_imports():
 def test_import_directions(path):
     assert forbidden(path, MODULES[path]) == set()
     assert not {n for n in imported(path, MODULES[path]) if n.split(".")[0] in ("envs", "benchmarks", "tests")}
+
+
+# Floors of the first folder, from the ground up: no import runs upward.
+FLOORS = (
+    ("types", "errors"),
+    ("learning", "networks", "sharding"),
+    ("rollout",),
+    ("policies", "evaluation"),
+    ("algorithms",),
+    ("config", "presets"),
+    ("show",),
+    ("runs",),
+    ("cli",),
+)
+FLOOR_OF = {name: height for height, names in enumerate(FLOORS) for name in names}
+
+
+def rooms_of(names):
+    """The rooms of the first folder that dotted names lie in."""
+    inside = (name.split(".") for name in names if room(name) == "metarl_jax")
+    return {parts[1] for parts in inside if len(parts) > 1 and parts[1] in FLOOR_OF}
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if p.is_relative_to(ROOT / "metarl_jax" / "")], ids=MODULES.get)
+def test_no_import_runs_upward(path):
+    module = MODULES[path]
+    if module == "metarl_jax":
+        return  # the package's own face
+    own = module.split(".")[1]
+    assert own in FLOOR_OF, f"{module} stands on no floor"
+    assert {r for r in rooms_of(imported(path, module)) if FLOOR_OF[r] > FLOOR_OF[own]} == set()
+
+
+def test_the_floors_see_an_import_that_runs_upward(tmp_path):
+    path = tmp_path / "losses.py"
+    path.write_text("from ..runs.training import train\nfrom .. import show\nfrom ..errors import ConfigError\n")
+    assert rooms_of(imported(path, "metarl_jax.learning.losses")) == {"runs", "show", "errors"}
 
 
 def test_environments_can_be_listed_without_a_simulator():

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metarl_jax import normalize
 from metarl_jax.errors import ConfigError
+from metarl_jax.learning import normalize
 from metarl_jax.networks import NetworkConfig, make_network
 from metarl_jax.policies import PolicyConfig, make_act, make_policy
 from metarl_jax.types import EnvSpec, History

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metarl_jax import returns
+from metarl_jax.learning import returns
 
 pytestmark = pytest.mark.usefixtures("strict_ranks")
 

@@ -7,13 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metarl_jax import evaluation, normalize, rollout
+from metarl_jax import evaluation, rollout
 from metarl_jax.algorithms import make_algorithm, rl2
 from metarl_jax.algorithms.ppo_update import PpoUpdateConfig
 from metarl_jax.algorithms.rl2 import Rl2Config
 from metarl_jax.errors import ConfigError
+from metarl_jax.learning import normalize
+from metarl_jax.learning.optim import OptimizerConfig
 from metarl_jax.networks import MEMORIES, MemoryConfig, NetworkConfig
-from metarl_jax.optim import OptimizerConfig
 from metarl_jax.policies import PolicyConfig, make_policy
 from metarl_jax.types import EnvSpec, TimeStep
 

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metarl_jax import normalize, rollout
+from metarl_jax import rollout
+from metarl_jax.learning import normalize
 from metarl_jax.policies import PolicyConfig, make_act, make_policy
 
 N, E, T, HORIZON, REACH = 3, 4, 17, 5, 0.75

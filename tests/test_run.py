@@ -15,16 +15,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metarl_jax import algorithms, normalize, runlog, training
-from metarl_jax.checkpoint import Checkpoints
+from metarl_jax import algorithms
 from metarl_jax.config import EvaluationConfig, ExperimentConfig, from_json
-from metarl_jax.distributions import Gaussian
 from metarl_jax.errors import ConfigError
+from metarl_jax.learning import normalize
+from metarl_jax.learning.distributions import Gaussian
 from metarl_jax.rollout import ActionSample
-from metarl_jax.runlog import RunLog
-from metarl_jax.training import Interrupted, TrainingError
+from metarl_jax.runs import runlog, training
+from metarl_jax.runs.checkpoint import Checkpoints
+from metarl_jax.runs.runlog import RunLog
+from metarl_jax.runs.training import Interrupted, TrainingError
+from metarl_jax.runs.window import base_key, each_seed, make_window
 from metarl_jax.types import Algorithm, RunState
-from metarl_jax.window import base_key, each_seed, make_window
 
 EVALUATION = EvaluationConfig(tasks=3, episodes=2, steps=1)
 PNG = b"\x89PNG\r\n"
@@ -343,7 +345,7 @@ def test_two_processes_in_one_directory_are_refused(tmp_path, configure):
     with RunLog.create(directory, config):
         (directory / "checkpoints" / "latest" / "0").mkdir(parents=True)
         code = (
-            "import sys, pathlib\nfrom metarl_jax import runlog\nfrom metarl_jax.errors import ConfigError\n"
+            "import sys, pathlib\nfrom metarl_jax.runs import runlog\nfrom metarl_jax.errors import ConfigError\n"
             "d = pathlib.Path(sys.argv[1])\n"
             "try:\n    runlog.RunLog.resume(d)\n"
             "except ConfigError as e:\n    sys.exit(str(e))"

@@ -7,9 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metarl_jax import normalize, rollout
+from metarl_jax import rollout
 from metarl_jax.algorithms import make_algorithm, ppo
 from metarl_jax.errors import ConfigError
+from metarl_jax.learning import normalize
 from metarl_jax.policies import PolicyConfig, make_act, make_policy
 from metarl_jax.types import Suite
 

@@ -11,9 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metarl_jax import cli, normalize, runlog, training
-from metarl_jax.checkpoint import Checkpoints
-from metarl_jax.types import RunState
+from metarl_jax import cli
+from metarl_jax.learning import normalize
+from metarl_jax.runs import runlog, training
+from metarl_jax.runs.checkpoint import Checkpoints
+from metarl_jax.types import Kept, RunState
 
 TINY = [
     "--horizon",
@@ -98,7 +100,7 @@ checkpoint.write_atomically = write""",
 )
 def test_killed(tmp_path, monkeypatch, whole, when, kept):
     """What is left are whole checkpoints; from the last one on the run is the one that nothing disturbed."""
-    imports = "import os, signal, sys\nfrom metarl_jax import checkpoint, cli, runlog"
+    imports = "import os, signal, sys\nfrom metarl_jax import cli\nfrom metarl_jax.runs import checkpoint, runlog"
     code = f"{imports}\n{KILLS[when]}\nsys.exit(cli.main(sys.argv[1:]))"
     done = subprocess.run([sys.executable, "-c", code, *POINT], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == -9, done.stderr
@@ -114,7 +116,7 @@ def test_killed(tmp_path, monkeypatch, whole, when, kept):
 
 def state(step):
     w = np.random.default_rng(step).normal(size=300).astype(np.float32)
-    return RunState(jnp.array(step), {"w": w}, (), normalize.init(1), jnp.zeros(()), jnp.ones(()), ())
+    return RunState(jnp.array(step), {"w": w}, (), normalize.init(1), jnp.ones(()), Kept())
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,9 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from metarl_jax import cli, evaluation, sweep
+from metarl_jax import cli, evaluation
 from metarl_jax.errors import ConfigError
+from metarl_jax.runs import sweep
 
 TINY = ["--env", "point", "--iterations", "1", "--horizon", "5", "--algorithm.num-tasks", "2"]
 TINY += ["--algorithm.envs-per-task", "2", "--evaluation.tasks", "4", "--evaluation.episodes", "2"]

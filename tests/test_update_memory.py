@@ -8,13 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metarl_jax import normalize
 from metarl_jax.algorithms import make_algorithm
 from metarl_jax.algorithms.inner_loop import InnerLoop, InnerLoopConfig
 from metarl_jax.algorithms.maml_ppo import MamlPpoConfig, default_task_chunks, meta_loss
 from metarl_jax.algorithms.ppo_update import PpoUpdateConfig, Weights, mean_gradient
 from metarl_jax.algorithms.reptile import ReptileConfig
 from metarl_jax.errors import ConfigError
+from metarl_jax.learning import normalize
 from metarl_jax.networks import NetworkConfig
 from metarl_jax.policies import make_policy
 

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from metarl_jax import cli, envs, evaluation, rollout, video
+from metarl_jax import cli, envs, evaluation, rollout
 from metarl_jax.envs import gl
 from metarl_jax.errors import ConfigError
+from metarl_jax.show import video
 
 RUN = [
     "train",

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from metaworld.evaluation import Timestep
 
-from ...distributions import Distribution
+from ...learning.distributions import Distribution
 from ...rollout import ActionSample, no_history
 from ...types import Algorithm, EnvSpec, History, Key, RunState, Transition
 

@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from ... import plots
 from ...config import ExperimentConfig
 from ...envs.metaworld import Name, parse
 from ...envs.metaworld.env import HORIZON
 from ...errors import ConfigError, lookup
 from ...policies import make_policy
-from ...runlog import write_atomically
+from ...runs.runlog import write_atomically
+from ...show import plots
 from ...types import Algorithm, EnvSpec, RunState
 from . import evaluators, host
 from .agents import RunAgent

@@ -7,8 +7,9 @@ from typing import Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from .. import adaptation, losses, normalize, returns, rollout
+from .. import rollout
 from ..errors import ConfigError
+from ..learning import adaptation, losses, normalize, returns
 from ..policies import Policy, make_act
 from ..types import Array, Key, MetaEnv, Params, RunState, Task, Transition
 from .ppo_update import Batch

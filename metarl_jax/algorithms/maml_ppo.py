@@ -8,12 +8,12 @@ import jax.numpy as jnp
 
 from .. import rollout, sharding
 from ..errors import ConfigError, nearest_divisors
-from ..optim import OptimizerConfig, init_run_state, make_optimizer
+from ..learning.optim import OptimizerConfig, init_run_state, make_optimizer
 from ..policies import PolicyConfig, make_act, make_policy
 from ..types import Algorithm, Array, Key, MetaEnv, Metrics, Params, RunState, Suite
 from .diagnostics import action_metrics, trial_metrics
 from .inner_loop import InnerLoop, InnerLoopConfig
-from .ppo_update import Batch, PpoUpdateConfig, Weights, mean_metrics, policy_loss, run_epochs
+from .ppo_update import Batch, PpoUpdateConfig, Weights, init_kept, mean_metrics, policy_loss, run_epochs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +68,7 @@ def make(config: MamlPpoConfig, env: MetaEnv | Suite, policy_config: PolicyConfi
     minibatch = config.num_tasks // config.update.minibatches
 
     def init(key: Key) -> RunState:
-        return init_run_state(inner.init(key), optimizer, policy.init_stats(), config.update.kl_coef)
+        return init_run_state(inner.init(key), optimizer, policy.init_stats(), init_kept(config.update))
 
     def iterate(state: RunState, key: Key) -> tuple[RunState, Metrics]:
         chunks = config.task_chunks or default_task_chunks(minibatch, sharding.task_devices())

@@ -6,14 +6,15 @@ from typing import ClassVar, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from .. import losses, normalize, returns, rollout
+from .. import rollout
 from ..errors import ConfigError
+from ..learning import losses, normalize, returns
+from ..learning.optim import OptimizerConfig, init_run_state, make_optimizer
 from ..networks import Network, NetworkConfig, make_network
-from ..optim import OptimizerConfig, init_run_state, make_optimizer
 from ..policies import PolicyConfig, make_act, make_policy
 from ..types import Algorithm, Array, Key, MetaEnv, Metrics, Params, RunState, Suite, Task, Transition
 from .diagnostics import action_metrics, outcome_metrics
-from .ppo_update import Batch, PpoUpdateConfig, Weights, policy_loss, run_epochs
+from .ppo_update import Batch, PpoUpdateConfig, Weights, init_kept, policy_loss, run_epochs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,12 +92,12 @@ def make(config: PpoConfig, env: MetaEnv | Suite, policy_config: PolicyConfig, i
         tasks = rollout.sample_tasks(env, key_tasks, config.num_tasks)
         shape = (config.num_tasks, config.envs_per_task)
         started = rollout.start(env, tasks, key_start, shape)
-        state = init_run_state(params, optimizer, policy.init_stats(), config.update.kl_coef)
-        return state._replace(rollout=Standing(tasks, started, rollout.Outcome(*[jnp.full(shape, jnp.nan, float)] * 2)))
+        standing = Standing(tasks, started, rollout.Outcome(*[jnp.full(shape, jnp.nan, float)] * 2))
+        return init_run_state(params, optimizer, policy.init_stats(), init_kept(config.update, standing))
 
     def iterate(state: RunState, key: Key) -> tuple[RunState, Metrics]:
         key_run, key_update = jax.random.split(key)
-        standing = state.rollout
+        standing = state.kept.by_task
         act = make_act(policy, state.obs_stats, state.params["policy"], None)
         running, transitions = rollout.collect(env, act, standing.tasks, standing.rollout, key_run, config.unroll)
         batch, values = prepare(config, critic, state, transitions)
@@ -109,7 +110,7 @@ def make(config: PpoConfig, env: MetaEnv | Suite, policy_config: PolicyConfig, i
         latest = jax.tree.map(lambda x, before: latest_at_end(transitions, x, before), so_far, standing.latest)
         standing = Standing(standing.tasks, running, latest)
         obs_stats = policy.observe(state.obs_stats, [transitions])
-        state = state._replace(step=state.step + 1, obs_stats=obs_stats, rollout=standing)
+        state = state._replace(step=state.step + 1, obs_stats=obs_stats, kept=state.kept._replace(by_task=standing))
         for when in ("before", "after"):  # nothing adapts at test time: one number
             metrics |= outcome_metrics(env, when, latest)
         return state, metrics | action_metrics(policy, transitions)

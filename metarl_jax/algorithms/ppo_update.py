@@ -2,18 +2,18 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from .. import losses
-from ..distributions import Gaussian
 from ..errors import ConfigError, nearest_divisors
-from ..optim import apply_gradients
+from ..learning import losses
+from ..learning.distributions import Gaussian
+from ..learning.optim import apply_gradients
 from ..policies import Context, Policy
-from ..types import Array, Key, Metrics, Params, RunState
+from ..types import Array, Kept, Key, Metrics, Params, RunState
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +53,17 @@ class PpoUpdateConfig:
                 f"{size} {what} cannot be split into {self.minibatches} equal minibatches; update.minibatches can be "
                 f"{nearest_divisors(size, self.minibatches)}."
             )
+
+
+class Penalty(NamedTuple):
+    """What the update keeps from one iteration to the next."""
+
+    kl_coef: Array  # []: weight of the adaptive KL penalty
+
+
+def init_kept(config: PpoUpdateConfig, by_task: Any = ()) -> Kept:
+    """What an algorithm with this update keeps at first, and by task `by_task`."""
+    return Kept(Penalty(jnp.asarray(config.kl_coef, float)), by_task)
 
 
 class Batch(NamedTuple):
@@ -136,7 +147,7 @@ def run_epochs(
     """
     progress = state.step / iterations
     entropy_coef = config.entropy_coef + progress * (config.entropy_coef_final - config.entropy_coef)
-    weights = Weights(entropy_coef, state.kl_coef)
+    weights = Weights(entropy_coef, state.kept.shared.kl_coef)
 
     def step(state: RunState, rows: Array) -> tuple[RunState, Metrics]:
         grads, metrics = mean_gradient(loss, state.params, rows.reshape(chunks, -1), weights)
@@ -146,5 +157,6 @@ def run_epochs(
     state, metrics = jax.lax.scan(step, state, orders.reshape(config.epochs * config.minibatches, -1))
     first, last = (jax.tree.map(lambda x, i=i: x[i], metrics) for i in (0, -1))
     if config.kl_target > 0.0:
-        state = state._replace(kl_coef=losses.adapt_kl_coef(state.kl_coef, last["kl"], config.kl_target))
-    return state, last | {"first_ratio_error": first["ratio_error"], "kl_coef": state.kl_coef}
+        kl_coef = losses.adapt_kl_coef(weights.kl, last["kl"], config.kl_target)
+        state = state._replace(kept=state.kept._replace(shared=Penalty(kl_coef)))
+    return state, last | {"first_ratio_error": first["ratio_error"], "kl_coef": state.kept.shared.kl_coef}

@@ -9,9 +9,9 @@ import optax
 
 from .. import rollout
 from ..errors import ConfigError
-from ..optim import OptimizerConfig, apply_gradients, init_run_state, make_optimizer
+from ..learning.optim import OptimizerConfig, apply_gradients, init_run_state, make_optimizer
 from ..policies import PolicyConfig, make_act, make_policy
-from ..types import Algorithm, Key, MetaEnv, Metrics, RunState, Suite
+from ..types import Algorithm, Kept, Key, MetaEnv, Metrics, RunState, Suite
 from .diagnostics import action_metrics, trial_metrics
 from .inner_loop import InnerLoop, InnerLoopConfig
 
@@ -49,7 +49,7 @@ def make(config: ReptileConfig, env: MetaEnv | Suite, policy_config: PolicyConfi
     shape = (config.num_tasks, config.envs_per_task)
 
     def init(key: Key) -> RunState:
-        return init_run_state(inner.init(key), optimizer, policy.init_stats())
+        return init_run_state(inner.init(key), optimizer, policy.init_stats(), Kept())
 
     def iterate(state: RunState, key: Key) -> tuple[RunState, Metrics]:
         key_tasks, key_trial = jax.random.split(key)

@@ -7,15 +7,16 @@ from typing import Any, ClassVar, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from .. import losses, returns, rollout
-from ..distributions import Gaussian
+from .. import rollout
 from ..errors import ConfigError, nearest_divisors
+from ..learning import losses, returns
+from ..learning.distributions import Gaussian
+from ..learning.optim import OptimizerConfig, init_run_state, make_optimizer
 from ..networks import MEMORIES, NetworkConfig, make_memory, make_network
-from ..optim import OptimizerConfig, init_run_state, make_optimizer
 from ..policies import Policy, PolicyConfig, Sequence, input_size, make_act, make_policy, memory_inputs
 from ..types import Algorithm, Array, EnvSpec, Key, MetaEnv, Metrics, Params, RunState, Suite, Transition
 from .diagnostics import action_metrics, outcome_metrics
-from .ppo_update import Batch, PpoUpdateConfig, Weights, clipped_loss, run_epochs
+from .ppo_update import Batch, PpoUpdateConfig, Weights, clipped_loss, init_kept, run_epochs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +93,7 @@ def make(config: Rl2Config, env: MetaEnv | Suite, policy_config: PolicyConfig, i
     shape = (config.num_tasks, config.envs_per_task)
 
     def init(key: Key) -> RunState:
-        return init_run_state(model.init(key), optimizer, policy.init_stats(), config.update.kl_coef)
+        return init_run_state(model.init(key), optimizer, policy.init_stats(), init_kept(config.update))
 
     def iterate(state: RunState, key: Key) -> tuple[RunState, Metrics]:
         key_tasks, key_start, key_run, key_update = jax.random.split(key, 4)

@@ -7,13 +7,15 @@ from pathlib import Path
 import jax
 import tyro
 
-from .. import console, plots, runlog, test_time
+from ..algorithms import online
+from ..algorithms.online import OnlineConfig
 from ..errors import ConfigError, lookup
 from ..policies import make_policy
-from ..test_time import OnlineConfig
-from ..window import evaluation_key
+from ..runs import runlog
+from ..runs.window import evaluation_key
+from ..show import console, plots
+from .load import make_env, restore
 from .options import check_ranges, parse
-from .runs import make_env, restore
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,9 +62,9 @@ def run(argv: list[str]) -> int:
         algorithm, state = restore(options.run, config, trained, options.checkpoint)
         policy = make_policy(config.policy, trained.spec)
         compare = jax.jit(
-            lambda state, key: test_time.compare(options.online, algorithm, policy, env, state, key, shape, steps)
+            lambda state, key: online.compare(options.online, algorithm, policy, env, state, key, shape, steps)
         )
-        report = test_time.report(compare(state, evaluation_key(seed)))
+        report = online.report(compare(state, evaluation_key(seed)))
         report |= {"env": env.spec.name, "iteration": int(state.step), "seed": seed}
         report |= {"tasks": options.tasks, "episodes": options.episodes, "steps": steps, "horizon": env.spec.horizon}
         report["online"] = dataclasses.asdict(options.online)

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from .. import console, doctor
+from ..show import console, doctor
 from .options import parse
 
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import tyro
 
-from .. import console, judging, runlog
 from ..errors import ConfigError, lookup
+from ..runs import judging, runlog
+from ..show import console
+from .load import make_env, restore
 from .options import parse
-from .runs import make_env, restore
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,11 +2,12 @@
 
 import dataclasses
 
-from .. import console, envs
+from .. import envs
 from ..algorithms import ALGORITHMS
 from ..envs.physics import BACKENDS
 from ..networks import MEMORIES, NETWORKS
 from ..presets import PRESETS
+from ..show import console
 from .options import parse
 
 

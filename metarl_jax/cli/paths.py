@@ -7,11 +7,13 @@ import jax
 import numpy as np
 import tyro
 
-from .. import evaluation, plots, rollout, runlog
+from .. import evaluation, rollout
 from ..errors import ConfigError, lookup
-from ..window import evaluation_key
+from ..runs import runlog
+from ..runs.window import evaluation_key
+from ..show import plots
+from .load import make_env, restore
 from .options import check_ranges, parse
-from .runs import make_env, restore
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import tyro
 
-from .. import plots, runlog
 from ..errors import ConfigError
+from ..runs import runlog
+from ..show import plots
 from .options import parse
 
 

@@ -7,8 +7,10 @@ from typing import Annotated
 
 import tyro
 
-from .. import console, plots, presets, runlog, sweep
+from .. import presets
 from ..errors import ConfigError, lookup
+from ..runs import runlog, sweep
+from ..show import console, plots
 from .options import check_ranges, check_seeds, parse, spread
 from .train import parse_train
 

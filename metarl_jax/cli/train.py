@@ -9,17 +9,19 @@ from typing import Annotated
 import jax
 import tyro
 
-from .. import console, presets, runlog, sharding, training
+from .. import presets, sharding
 from ..algorithms import ALGORITHMS, make_algorithm
 from ..config import ExperimentConfig, changed_fields
 from ..envs.physics.mujoco import num_threads
 from ..errors import ConfigError, lookup, nearest_divisors
-from ..runlog import RunLog, SilentLog
-from ..training import Run
-from ..window import TooLarge
+from ..runs import runlog, training
+from ..runs.runlog import RunLog, SilentLog
+from ..runs.training import Run
+from ..runs.window import TooLarge
+from ..show import console
 from . import hosts
+from .load import make_env
 from .options import check_seeds, spread, take
-from .runs import make_env
 
 
 @dataclasses.dataclass(frozen=True)

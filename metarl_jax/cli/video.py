@@ -8,12 +8,14 @@ import jax
 import numpy as np
 import tyro
 
-from .. import envs, rollout, runlog, video
+from .. import envs, rollout
 from ..errors import ConfigError, lookup
+from ..runs import runlog
+from ..runs.window import base_key, evaluation_key
+from ..show import video
 from ..types import Suite
-from ..window import base_key, evaluation_key
+from .load import HOST, make_env, restore
 from .options import check_ranges, parse
-from .runs import HOST, make_env, restore
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,12 +13,12 @@ from metarl_jax import cli, envs
 from metarl_jax.algorithms import make_algorithm
 from metarl_jax.benchmarks.metaworld import bridge, evaluators, host
 from metarl_jax.benchmarks.metaworld.workers import WorkerError
-from metarl_jax.checkpoint import Checkpoints
 from metarl_jax.cli.evaluate import EvaluateOptions, parse_evaluate
 from metarl_jax.config import EvaluationConfig, ExperimentConfig
 from metarl_jax.envs.metaworld import parse
 from metarl_jax.errors import ConfigError
-from metarl_jax.runlog import RunLog
+from metarl_jax.runs.checkpoint import Checkpoints
+from metarl_jax.runs.runlog import RunLog
 from metarl_jax.types import EnvSpec
 
 

@@ -8,10 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metarl_jax import cli, console, rollout, runlog
+from metarl_jax import cli, rollout
 from metarl_jax.benchmarks.metaworld import host_env, reference
 from metarl_jax.envs import make
 from metarl_jax.errors import ConfigError
+from metarl_jax.runs import runlog
+from metarl_jax.show import console
 
 T = 30
 

@@ -3,8 +3,8 @@
 import jax
 import jax.numpy as jnp
 
-from .errors import ConfigError
-from .types import Array, Transition
+from ..errors import ConfigError
+from ..types import Array, Transition
 
 
 def discounted_returns(reward_t: Array, discount_t: Array, bootstrap: Array) -> Array:

@@ -8,11 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metarl_jax import evaluation, returns, rollout, test_time
+from metarl_jax import evaluation, rollout
 from metarl_jax.algorithms import make_algorithm
+from metarl_jax.algorithms import online as learning_online
+from metarl_jax.algorithms.online import Learner, OnlineConfig, Setting
 from metarl_jax.errors import ConfigError
+from metarl_jax.learning import returns
 from metarl_jax.policies import make_policy
-from metarl_jax.test_time import Learner, OnlineConfig, Setting
 from metarl_jax.types import Transition
 
 N = 4
@@ -48,7 +50,7 @@ def test_baselines_with_weights_against_numpy(x64):
 
 def test_trust_is_the_share_of_what_baselines_agree_on(x64):
     """All but 1 where episodes repeat, so that weights decide nothing; less, where they are few and differ."""
-    judge = jax.jit(functools.partial(test_time.judge_actions, OnlineConfig(ensemble=64)))
+    judge = jax.jit(functools.partial(learning_online.judge_actions, OnlineConfig(ensemble=64)))
     t = experience(np.random.default_rng(1), rows=1, steps=60)
     same = jax.tree.map(lambda x: jnp.repeat(x, 6, axis=0), t)
     advantage, trust = judge(same, jax.random.key(0))
@@ -68,7 +70,7 @@ def test_the_rule_against_numpy():
         later = Learner(
             jnp.ones(3), jnp.ones(2), jnp.ones(1), jnp.asarray(start_returns - below * error), jnp.array(0.5)
         )
-        learner, restored = test_time.restore_fallen(tolerance, later, start)
+        learner, restored = learning_online.restore_fallen(tolerance, later, start)
         assert restored == fallen
         np.testing.assert_array_equal(learner.params, 0.0 if fallen else 1.0)
         np.testing.assert_array_equal(learner.replay, 0.0 if fallen else 1.0)
@@ -88,10 +90,10 @@ def learn(make_point, tiny_algorithms, policy_for):
         params = jax.tree.map(lambda x: jnp.stack([x] * N), algorithm.policy_params(state))
         history = jax.tree.map(lambda x: x[:, 0], rollout.no_history(env.spec, (N, 1)))
         setting = Setting(policy, env, state.obs_stats, history, tasks)
-        online = jax.jit(lambda key: test_time.learn_online(config, setting, params, key))(jax.random.key(2))
+        online = jax.jit(lambda key: learning_online.learn_online(config, setting, params, key))(jax.random.key(2))
 
         def play(params):
-            return test_time.play_episodes(setting, params, 50, jax.random.key(3))[1].mean()
+            return learning_online.play_episodes(setting, params, 50, jax.random.key(3))[1].mean()
 
         return params, online, play(params), play(online.params)
 
@@ -131,10 +133,10 @@ def test_ratios_are_one_before_the_first_step(make_point, tiny_algorithms, polic
         adapted = evaluation.adaptation(algorithm, env, state, tasks, key, (N, 1), 2)
         params, histories, _ = jax.tree.map(lambda x: x[-1], adapted)
         history = jax.tree.map(lambda x: x[:, 0], histories)
-        replay, _ = test_time.play_episodes(Setting(policy, env, state.obs_stats, history, tasks), params, 3, key)
+        replay, _ = learning_online.play_episodes(Setting(policy, env, state.obs_stats, history, tasks), params, 3, key)
 
         def ratio_error(params, carry, replay):
-            context = test_time.replay_context(policy, state.obs_stats, carry, replay)
+            context = learning_online.replay_context(policy, state.obs_stats, carry, replay)
             action, old = jax.tree.map(policy.arrange, (replay.action_tm1, replay.log_prob_tm1))
             log_prob = policy.distribution.log_prob(policy.dist(params, context), action)
             return jnp.abs(jnp.exp(log_prob - old) - 1.0).max()

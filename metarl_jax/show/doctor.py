@@ -37,7 +37,7 @@ def _try_backend(name: str) -> str:
     import jax.numpy as jnp
     import mujoco
 
-    from .envs.physics import make_physics, resolve_backend
+    from ..envs.physics import make_physics, resolve_backend
 
     model = mujoco.MjModel.from_xml_string(
         "<mujoco><worldbody><body><freejoint/><geom size='1'/></body></worldbody></mujoco>"

@@ -13,10 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from . import evaluation, losses, normalize, returns, rollout
-from .errors import ConfigError
-from .policies import Context, Policy, Sequence, make_act
-from .types import Algorithm, Array, History, Key, MetaEnv, Params, RunState, Suite, Task, Transition
+from .. import evaluation, rollout
+from ..errors import ConfigError
+from ..learning import losses, normalize, returns
+from ..policies import Context, Policy, Sequence, make_act
+from ..types import Algorithm, Array, History, Key, MetaEnv, Params, RunState, Suite, Task, Transition
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,12 +13,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from . import judging, sharding
+from .. import sharding
+from ..config import ExperimentConfig
+from ..errors import ConfigError
+from ..types import Algorithm, MetaEnv, RunState, Suite
+from . import judging
 from .checkpoint import Checkpoints
-from .config import ExperimentConfig
-from .errors import ConfigError
 from .runlog import RunLog, SilentLog, read_metrics, readable_errors
-from .types import Algorithm, MetaEnv, RunState, Suite
 from .window import base_key, begin, check_memory
 
 MAX_ROLLBACKS = 3
@@ -112,7 +113,7 @@ def train(
             store.close()
         if not sharding.is_first_process():
             return []
-        states = jax.device_get(states._replace(rollout=()))  # evaluated on one device
+        states = jax.device_get(states._replace(kept=states.kept._replace(by_task=())))  # evaluated on one device
         return [judging.sum_up(*run, algorithm, eval_env, _pick(states, seed)) for seed, run in enumerate(runs)]
 
 

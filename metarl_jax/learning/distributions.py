@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .types import Array, Key
+from ..types import Array, Key
 
 _LOG_2PI = float(np.log(2.0 * np.pi))
 # Nodes and weights for E[f(x)], x ~ N(0, 1): exact for polynomials up to degree 31.

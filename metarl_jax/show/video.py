@@ -14,10 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
-from . import evaluation
-from .errors import ConfigError
-from .rollout import Act, ActionSample
-from .types import Algorithm, Array, EnvSpec, History, Key, MetaEnv, RunState, Task
+from .. import evaluation
+from ..errors import ConfigError
+from ..rollout import Act, ActionSample
+from ..types import Algorithm, Array, EnvSpec, History, Key, MetaEnv, RunState, Task
 
 _GIF_TICK = 0.01  # s; a picture of a GIF stays for a whole number of them, and two at least
 

@@ -15,10 +15,10 @@ import jax.numpy as jnp
 import orbax.checkpoint as ocp
 from jax.sharding import SingleDeviceSharding
 
-from . import sharding
-from .errors import ConfigError
+from .. import sharding
+from ..errors import ConfigError
+from ..types import RunState
 from .runlog import write_atomically
-from .types import RunState
 
 logging.getLogger("absl").setLevel(logging.CRITICAL)  # orbax reports every save, and every failure twice
 

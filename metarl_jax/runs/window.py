@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from . import sharding
-from .types import Algorithm, Array, Key, RunState
+from .. import sharding
+from ..types import Algorithm, Array, Kept, Key, RunState
 
 
 def base_key(seed: int) -> Key:
@@ -87,15 +87,15 @@ def begin(algorithm: Algorithm, keys: Key, size: int, mesh: Mesh) -> Begun:
 
 
 def _layout(mesh: Mesh) -> RunState | None:
-    """Where states `[S, ...]` lie: each seed's on its device, or all but standing rollouts on every device. None where there is
-    but one device.
+    """Where states `[S, ...]` lie: each seed's on its device, or all but what is kept by task on every device. None where
+    there is but one device.
     """
     if mesh.size == 1:
         return None
     if sharding.SEED in mesh.axis_names:
         return RunState(*[NamedSharding(mesh, PartitionSpec(sharding.SEED))] * len(RunState._fields))
     everywhere, split = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec(None, sharding.TASK))
-    return RunState(*[everywhere] * len(RunState._fields))._replace(rollout=split)
+    return RunState(*[everywhere] * len(RunState._fields))._replace(kept=Kept(everywhere, split))
 
 
 def check_memory(compiled: Any, num_runs: int, mesh: Mesh) -> None:

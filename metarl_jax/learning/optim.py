@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from ..errors import ConfigError
+from ..types import Kept, Params, RunState
 from . import normalize
-from .errors import ConfigError
-from .types import Params, RunState
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +59,7 @@ def make_optimizer(config: OptimizerConfig, num_updates: int) -> optax.GradientT
 
 
 def init_run_state(
-    params: Params, optimizer: optax.GradientTransformation, obs_stats: normalize.Stats, kl_coef: float = 0.0
+    params: Params, optimizer: optax.GradientTransformation, obs_stats: normalize.Stats, kept: Kept
 ) -> RunState:
     """The state of a run that begins with `params`."""
     return RunState(
@@ -67,9 +67,8 @@ def init_run_state(
         params=params,
         opt_state=optimizer.init(params),
         obs_stats=obs_stats,
-        kl_coef=jnp.asarray(kl_coef, float),
         lr_scale=jnp.ones(()),
-        rollout=(),
+        kept=kept,
     )
 
 

@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 
-from .types import Array
+from ..types import Array
 
 
 def log_prob_surrogate(log_prob: Array, log_prob_old: Array, advantage: Array) -> Array:

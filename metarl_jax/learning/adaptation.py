@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from .types import Array, Params
+from ..types import Array, Params
 
 Loss = Callable[[Params, Any], Array]  # parameters, batch of one task -> scalar
 

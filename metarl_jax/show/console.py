@@ -12,7 +12,7 @@ from rich import progress as rich_progress
 from rich.console import Console
 from rich.table import Table
 
-from .config import ExperimentConfig
+from ..config import ExperimentConfig
 
 _LINE_EVERY = 10.0  # seconds between lines where there is no terminal to draw a bar on
 

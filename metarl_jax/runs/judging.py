@@ -7,10 +7,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from . import evaluation, plots
-from .config import ExperimentConfig
+from .. import evaluation
+from ..config import ExperimentConfig
+from ..show import plots
+from ..types import Algorithm, MetaEnv, RunState, Suite
 from .runlog import RunLog, read_metrics, write_atomically
-from .types import Algorithm, MetaEnv, RunState, Suite
 from .window import evaluation_key
 
 

@@ -19,9 +19,9 @@ from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.proto.summary_pb2 import Summary
 
-from . import config as config_lib
-from .config import ExperimentConfig
-from .errors import ConfigError
+from .. import config as config_lib
+from ..config import ExperimentConfig
+from ..errors import ConfigError
 
 
 class RunLog:

@@ -4,8 +4,8 @@ import jax
 
 from .. import envs, rollout
 from ..algorithms import make_algorithm
-from ..checkpoint import Checkpoints
-from ..window import base_key
+from ..runs.checkpoint import Checkpoints
+from ..runs.window import base_key
 
 HOST = "metaworld-host/"  # begins the names of environments of the package
 

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from .types import Array
+from ..types import Array
 
 
 class Stats(NamedTuple):

@@ -79,7 +79,7 @@ def online_curve(report: dict[str, Any], path: Path, title: str) -> None:
     """Mean return over tasks, episode by episode, beside the policy that does not learn; 95 % intervals.
 
     Args:
-      report: what `test_time.report` returns.
+      report: what `online.report` returns.
       path: of the PNG.
       title: over the figure.
     """

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import evaluation
-from .errors import ConfigError
+from .. import evaluation
+from ..errors import ConfigError
 from .runlog import write_atomically
 
 

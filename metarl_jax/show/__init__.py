@@ -1,0 +1,1 @@
+"""What a person sees: the terminal, figures, films, and what works on this machine."""
