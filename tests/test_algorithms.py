@@ -366,7 +366,7 @@ def program(config, policy, env):
         text,
         [np.asarray(c).tobytes() for c in traced.consts],
         [x.tobytes() for x in leaves(state.params)],
-        [x.tobytes() for x in leaves(state.kept.shared.kl_coef)],
+        [x.tobytes() for x in leaves(state.kept.shared)],
     )
 
 
