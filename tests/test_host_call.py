@@ -96,5 +96,5 @@ def test_physics_goes_with_what_calls_it():
     del program
     gc.collect()
     assert first() is None
-    third, program = physics_and_program()
+    _, program = physics_and_program()
     np.testing.assert_array_equal(program(keys), expected)

@@ -8,8 +8,9 @@ import tyro
 
 from ..errors import ConfigError, lookup
 from ..runs import judging, runlog
+from ..runs.signals import interruptibly
 from ..show import console
-from .load import make_env, restore
+from .load import make_env, make_envs, restore
 from .options import parse
 
 
@@ -35,7 +36,7 @@ class EvaluateOptions:
     seed: int | None = None
     """Seed of the tasks; the run's own where left out (on metaworld that of the goals in its environment's name)."""
     checkpoint: str = "latest"
-    """`latest` or `best` (by return after adaptation in training)."""
+    """`latest` or `best` (see `evaluation.every` of `metarl train`)."""
     physics: str | None = None
     """Native: physics backend; the run's own where left out."""
     suite: str | None = None
@@ -86,12 +87,14 @@ def _evaluate_natively(options, config) -> int:
         physics=options.physics or config.physics,
         evaluation=dataclasses.replace(config.evaluation, **{k: v for k, v in asked.items() if v is not None}),
     )
-    env = make_env(config, "test")
+    trained, env = make_envs(config)
     with runlog.readable_errors(options.run):
-        algorithm, state = restore(options.run, config, make_env(config, "train"), options.checkpoint)
+        algorithm, state = restore(options.run, config, trained, options.checkpoint)
         name = f"iteration-{int(state.step)}-tasks-{config.evaluation.tasks}-seed-{config.seed}"
         name += "" if options.horizon is None else f"-horizon-{options.horizon}"
-        curve = judging.evaluate(config, algorithm, env, state, options.run, name)
+        judge = judging.make_judge(config, algorithm, trained, env)
+        curve = interruptibly(judge, state)
+        judging.write(judge, curve, options.run, name)
     console.print_curve(curve, options.steps or tuple(curve["steps"]))
     print(f"written: {options.run / 'eval' / name}.json and {options.run / 'plots' / 'adaptation.png'}")
     return 0

@@ -12,7 +12,7 @@ from ..errors import ConfigError, lookup
 from ..runs import runlog
 from ..runs.window import evaluation_key
 from ..show import plots
-from .load import make_env, restore
+from .load import make_envs, restore
 from .options import check_ranges, parse
 
 
@@ -29,7 +29,7 @@ class PathsOptions:
     seed: int | None = None
     """Seed of tasks and episodes; the run's own where left out."""
     checkpoint: str = "latest"
-    """`latest` or `best` (by return after adaptation in training)."""
+    """`latest` or `best` (see `evaluation.every` of `metarl train`)."""
     out: Path | None = None
     """PNG to write; RUN/plots/paths.png where left out."""
 
@@ -50,10 +50,10 @@ def run(argv: list[str]) -> int:
     steps = config.evaluation.steps if options.steps is None else options.steps
     seed = config.seed if options.seed is None else options.seed
     evaluated = dataclasses.replace(config.evaluation, tasks=options.tasks, steps=steps)
-    env = make_env(dataclasses.replace(config, evaluation=evaluated), "test")
+    trained, env = make_envs(dataclasses.replace(config, evaluation=evaluated))
     out = options.out or options.run / "plots" / "paths.png"
     with runlog.readable_errors(options.run):
-        algorithm, state = restore(options.run, config, make_env(config, "train"), options.checkpoint)
+        algorithm, state = restore(options.run, config, trained, options.checkpoint)
     key_tasks, key = jax.random.split(evaluation_key(seed))
     tasks = rollout.sample_tasks(env, key_tasks, options.tasks)
 

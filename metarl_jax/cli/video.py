@@ -14,7 +14,7 @@ from ..runs import runlog
 from ..runs.window import base_key, evaluation_key
 from ..show import video
 from ..types import Suite
-from .load import HOST, make_env, restore
+from .load import HOST, check_fits, make_env, restore
 from .options import check_ranges, parse
 
 
@@ -101,10 +101,12 @@ def _run_scene(options):
     if options.task >= config.evaluation.tasks:
         raise ConfigError(f"--task must be below {config.evaluation.tasks}, the run's number of held-out tasks.")
     config = dataclasses.replace(config, physics=options.physics or config.physics)
-    with runlog.readable_errors(options.run):
-        algorithm, state = restore(options.run, config, make_env(config, "train"), options.checkpoint or "latest")
+    trained = make_env(config, "train")
     # Of the package's environments, ours are what can be drawn; they are told apart by their speed alone.
     env = make_env(dataclasses.replace(config, env=config.env.replace(HOST, "metaworld/")), "test")
+    check_fits(trained.spec, env.spec)
+    with runlog.readable_errors(options.run):
+        algorithm, state = restore(options.run, config, trained, options.checkpoint or "latest")
     key_tasks, key = jax.random.split(evaluation_key(seed))  # as in evaluation.adaptation_curve
     env, task = rollout.row(env, rollout.sample_tasks(env, key_tasks, config.evaluation.tasks), options.task)
     out = options.run / "plots" / f"video-steps{steps}-task{options.task}-seed{seed}.mp4"
