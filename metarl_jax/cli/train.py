@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -150,8 +151,9 @@ def run(argv: list[str]) -> int:
             print(f"error: {error}", file=sys.stderr)
             return hosts.leave(1)
         except training.Interrupted as stop:
-            where = ", ".join(str(each.log.directory) for each in runs)
-            print(f"saved at iteration {stop.iteration}; continue with: metarl train --resume {where}")
+            for each in runs:
+                where = shlex.quote(str(each.log.directory))
+                print(f"saved at iteration {stop.iteration}; continue with: metarl train --resume {where}")
             return 128 + stop.signal
     for summary, each in zip(summaries, runs, strict=bool(summaries)):
         console.print_summary(summary, each.log.directory)

@@ -15,7 +15,7 @@ class Interrupted(Exception):
 
 
 class Stop:
-    """Notes SIGINT and SIGTERM, so that the loop can end between windows; a second SIGINT interrupts at once.
+    """Notes SIGINT, SIGTERM and SIGHUP (the terminal is gone), so that the loop can end between windows; a second SIGINT interrupts at once.
 
     Only the main thread of a program gets signals: elsewhere this does nothing.
     """
@@ -26,7 +26,7 @@ class Stop:
 
     def __enter__(self) -> "Stop":
         if threading.current_thread() is threading.main_thread():
-            self._old = {s: signal.signal(s, self._note) for s in (signal.SIGINT, signal.SIGTERM)}
+            self._old = {s: signal.signal(s, self._note) for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
         return self
 
     def __exit__(self, *_) -> None:
