@@ -12,7 +12,7 @@ import numpy as np
 from ...types import Array, EnvSpec, Key, Task, TimeStep
 from ..physics import PhysicsState, make_physics, resolve_backend
 from ..physics.host_call import host_call
-from ..task_sets import pick_from
+from ..task_sets import OneOf
 from . import arm, scenes
 from .family import Family, Memory, Moment, Verdict
 from .scenes import Settled
@@ -50,7 +50,7 @@ class MetaWorldEnv:
         scene_args = (family.scene, family.fixture, tuple(family.sensors.items()))
         self._family = family
         self.tasks, self.shows_goal, self._label, self._reward = variant
-        self._sample_task = sample_vector(family) if self.tasks is None else pick_from(self.tasks)
+        self._sample_task = sample_vector(family) if self.tasks is None else OneOf(self.tasks)
         self._scene_args = scene_args
         self.scene = scenes.load(*scene_args)
         middle = (np.array(family.low) + np.array(family.high)) / 2
