@@ -115,7 +115,7 @@ _PRESETS: dict[str, Preset] = {
             algorithm=MamlPpoConfig(
                 num_tasks=40,
                 envs_per_task=20,
-                inner=InnerLoopConfig(lr=0.1, surrogate="ratio"),
+                inner=InnerLoopConfig(lr=0.1),
                 inner_kl_coef=5e-4,
                 update=PpoUpdateConfig(epochs=5, clip=0.3),
                 optimizer=OptimizerConfig(lr=1e-3, max_grad_norm=float("inf")),

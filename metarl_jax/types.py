@@ -108,7 +108,7 @@ class Kept(NamedTuple):
 class RunState(NamedTuple):
     """Everything a run is: saved whole in a checkpoint, it resumes bit for bit.
 
-    There is no random key in it: the key of an iteration is `fold_in(base_key, step)`.
+    There is no random key in it: the key of an iteration is `fold_in(run_keys(seed).iterations, step)`.
     """
 
     step: Array  # [] int: iterations done

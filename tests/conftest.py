@@ -112,7 +112,7 @@ _MAML = MamlPpoConfig(**_COMMON, inner=_INNER, update=_UPDATE)
 TINY = {
     "maml-ppo": _MAML,
     "fomaml": dataclasses.replace(_MAML, first_order=True),
-    "promp": dataclasses.replace(_MAML, inner=dataclasses.replace(_INNER, surrogate="ratio"), inner_kl_coef=5e-4),
+    "promp": dataclasses.replace(_MAML, inner_kl_coef=5e-4),
     "reptile": ReptileConfig(**_COMMON, inner=dataclasses.replace(_INNER, steps=2)),
     "rl2": Rl2Config(
         num_tasks=4,

@@ -48,8 +48,8 @@ def trial(env, config, policy_config, seed=0, stats=None):
         start = rollout.start(env, tasks, key, shape, rollout.no_history(env.spec, shape, policy.init_carry(shape)))
         params = jax.tree.map(lambda x: jnp.stack([x] * shape[0]), algorithm.policy_params(state))
         num_steps = config.episodes * env.spec.horizon
-        end, t = rollout.collect(env, algorithm.act(state, params), tasks, start, key, num_steps)
-        return state, t, end, rl2.prepare(config, model, state, t, end)
+        _, t = rollout.collect(env, algorithm.act(state, params), tasks, start, key, num_steps)
+        return state, t, rl2.prepare(config, model, state, t)
 
     return model, *go(jax.random.key(seed))
 
@@ -60,7 +60,7 @@ def test_first_ratios_are_one(make_point, tiny_policy, name, shared):
     policy_config = dataclasses.replace(tiny_policy, memory=MemoryConfig(name, width=8, state=4, layers=2))
     config = dataclasses.replace(CONFIG, shared_memory=shared)
     env = make_point(reach=0.8)
-    model, state, t, _, (steps, carries) = trial(env, config, policy_config)
+    model, state, t, (steps, carries) = trial(env, config, policy_config)
     assert t.terminated_t.any() and t.last_tm1.any()
     policy = make_policy(policy_config, env.spec)
     for rows in np.arange(6).reshape(3, 2):
@@ -74,19 +74,16 @@ def test_first_ratios_are_one(make_point, tiny_policy, name, shared):
 
 
 def test_targets_against_numpy(make_point, tiny_policy):
-    """Values go on through the ends of episodes and are asked for once more at the end of the trial."""
+    """Values go on through the ends of episodes and end with the trial: nothing that follows it counts."""
     policy_config = dataclasses.replace(tiny_policy, memory=MemoryConfig("gru", width=8), normalize_obs=True)
     env = make_point(reach=0.8)
     past = np.random.default_rng(0).normal([0.3, -0.2, -1.0], [0.5, 0.7, 0.6], size=(50, 3))  # observations, reward
-    model, state, t, end, (steps, _) = trial(env, CONFIG, policy_config, stats=normalize.of_batch(jnp.asarray(past)))
+    model, state, t, (steps, _) = trial(env, CONFIG, policy_config, stats=normalize.of_batch(jnp.asarray(past)))
     t = jax.tree.map(lambda x: np.asarray(x).reshape(6, 16, *x.shape[3:]), t)
-    last = np.asarray(end.history.last, float).reshape(6, 1)
     seen = np.concatenate([t.obs_tm1, t.reward_tm1[..., None], t.action_tm2, t.last_tm1[..., None]], axis=-1)
-    after = np.concatenate([end.obs, end.history.reward[..., None], end.history.action], axis=-1).reshape(6, -1)
-    seen = np.concatenate([seen, np.concatenate([after, last], axis=-1)[:, None]], axis=1)
     seen[..., :3] = (seen[..., :3] - past.mean(axis=0)) / past.std(axis=0)
     context = rl2.Sequence(jnp.asarray(np.swapaxes(seen, 0, 1)), model.init_carry((6,)))
-    value = np.asarray(model.apply(state.params, context)[2], np.float64).T
+    value = np.append(np.asarray(model.apply(state.params, context)[2], np.float64).T, np.zeros((6, 1)), axis=1)
     advantage, ahead = np.zeros((6, 16)), np.zeros(6)
     for i in reversed(range(16)):
         ahead = 0.5 * t.reward_t[:, i] + 0.9 * value[:, i + 1] - value[:, i] + 0.9 * 0.7 * ahead

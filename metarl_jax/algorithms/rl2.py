@@ -101,8 +101,8 @@ def make(config: Rl2Config, env: MetaEnv | Suite, policy_config: PolicyConfig, i
         history = rollout.no_history(env.spec, shape, policy.init_carry(shape))
         start = rollout.start(env, tasks, key_start, shape, history)
         act = make_act(policy, state.obs_stats, state.params["policy"], None)
-        end, transitions = rollout.collect(env, act, tasks, start, key_run, num_steps)
-        steps, carries = prepare(config, model, state, transitions, end)
+        _, transitions = rollout.collect(env, act, tasks, start, key_run, num_steps)
+        steps, carries = prepare(config, model, state, transitions)
 
         def loss(params: Params, rows: Array, weights: Weights) -> tuple[Array, Metrics]:
             batch, target = take_trials(steps, carries, rows)
@@ -164,12 +164,11 @@ def prepare(
     model: ActorCritic,
     state: RunState,
     transitions: Transition,
-    end: rollout.RolloutState,
 ) -> tuple[Steps, Any]:
     """Cuts `[N, E, T]` experience into chunks and adds advantages and the critic's targets.
 
-    A trial is one episode of the problem that RL^2 solves: values go on through the ends of the task's episodes, and
-    beyond the end of the trial, where the critic is asked for what would follow.
+    A trial is one episode of the problem that RL^2 solves (Duan et al., section 2): values go on through the ends of the task's
+    episodes, and end with the trial.
 
     Returns:
       The steps, and the carries before each chunk, `[C, B, ...]`.
@@ -187,11 +186,9 @@ def prepare(
         after, _, value = model.apply(state.params, Sequence(inputs, carry))
         return after, (carry, value)
 
-    carry, (carries, value) = jax.lax.scan(run_chunk, model.init_carry(inputs.shape[2:3]), inputs)
-    ahead = memory_inputs(state.obs_stats, end.obs, end.history.action, end.history.reward, end.history.last)
-    _, _, value_end = model.apply(state.params, Sequence(ahead.reshape(1, -1, ahead.shape[-1]), carry))
+    _, (carries, value) = jax.lax.scan(run_chunk, model.init_carry(inputs.shape[2:3]), inputs)
     value_tm1 = value.reshape(-1, value.shape[-1])  # [T, B]
-    value_t = jnp.concatenate([value_tm1[1:], value_end])
+    value_t = jnp.concatenate([value_tm1[1:], jnp.zeros_like(value_tm1[:1])])
     reward_t = config.reward_scale * t.reward_t.reshape(value_t.shape)
     ones = jnp.ones_like(value_t)
     gae = jax.vmap(returns.gae, in_axes=(1, 1, 1, 1, 1, None), out_axes=1)

@@ -5,7 +5,6 @@ import jax
 from .. import envs, rollout
 from ..algorithms import make_algorithm
 from ..runs.checkpoint import Checkpoints
-from ..runs.window import base_key
 
 HOST = "metaworld-host/"  # begins the names of environments of the package
 
@@ -25,7 +24,7 @@ def make_env(config, split: str):
 def restore(run, config, env, checkpoint: str) -> tuple:
     """The algorithm of a run that trained on `env`, and its state in the `latest` or `best` checkpoint."""
     algorithm = make_algorithm(config.algorithm, env, config.policy, config.iterations)
-    like = jax.eval_shape(algorithm.init, base_key(config.seed))
+    like = jax.eval_shape(algorithm.init, jax.random.key(0))
     checkpoints = Checkpoints(run / "checkpoints", config.keep_checkpoints)
     state = checkpoints.restore(like, checkpoint)
     checkpoints.close()

@@ -11,7 +11,7 @@ import tyro
 from .. import envs, rollout
 from ..errors import ConfigError, lookup
 from ..runs import runlog
-from ..runs.window import base_key, evaluation_key
+from ..runs.window import evaluation_key
 from ..show import video
 from ..types import Suite
 from .load import HOST, make_env, restore
@@ -126,7 +126,7 @@ def _env_scene(options):
         act = expert_policy(env)
     else:
         act = video.random_policy(env.spec)
-    key_task, key = jax.random.split(base_key(options.seed or 0))
+    key_task, key = jax.random.split(jax.random.key(options.seed or 0))
     task = env.sample_task(jax.random.fold_in(key_task, options.task))
     out = options.out or Path(options.env.replace("/", "-") + ".mp4")
     begin = video.without_memory(act), rollout.no_history(env.spec, (1, 1))

@@ -20,7 +20,7 @@ from ..types import Algorithm, MetaEnv, RunState, Suite
 from . import judging
 from .checkpoint import Checkpoints
 from .runlog import RunLog, SilentLog, read_metrics, readable_errors
-from .window import base_key, begin, check_memory
+from .window import begin, check_memory, run_keys
 
 MAX_ROLLBACKS = 3
 
@@ -90,7 +90,7 @@ def train(
       ConfigError: a run directory cannot be written.
     """
     config, mesh = runs[0].config, mesh or sharding.make_mesh(1)
-    keys = jnp.stack([base_key(run.config.seed) for run in runs])
+    keys = jax.tree.map(lambda *keys: jnp.stack(keys), *[run_keys(run.config.seed) for run in runs])
     with contextlib.ExitStack() as stack:
         for run in runs:
             stack.enter_context(readable_errors(run.log.directory))

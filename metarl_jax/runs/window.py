@@ -11,14 +11,21 @@ from .. import sharding
 from ..types import Algorithm, Array, Kept, Key, RunState
 
 
-def base_key(seed: int) -> Key:
-    """The key that iteration i folds into: `fold_in(base_key(seed), i)`."""
-    return jax.random.key(seed)
+class RunKeys(NamedTuple):
+    """The keys of a run, or `[S]` of several."""
+
+    init: Key  # of its first state
+    iterations: Key  # iteration i uses `fold_in(iterations, i)`
+
+
+def run_keys(seed: int) -> RunKeys:
+    """The keys that follow from a seed."""
+    return RunKeys(*jax.random.split(jax.random.key(seed)))
 
 
 def evaluation_key(seed: int) -> Key:
-    """The key of held-out tasks; training folds in iterations, which never reach this number."""
-    return jax.random.fold_in(base_key(seed), 2**32 - 1)
+    """The key of an evaluation; training folds in iterations, which never reach this number."""
+    return jax.random.fold_in(run_keys(seed).iterations, 2**32 - 1)
 
 
 class TooLarge(RuntimeError):
@@ -77,12 +84,14 @@ class Begun(NamedTuple):
     window: Any  # compiled: states, count -> states, metrics (see `make_window`)
 
 
-def begin(algorithm: Algorithm, keys: Key, size: int, mesh: Mesh) -> Begun:
-    """The first states of the runs with these keys `[S]`, and their compiled window, over the devices of a mesh."""
-    layout, num_seeds = _layout(mesh), len(keys)
+def begin(algorithm: Algorithm, keys: RunKeys, size: int, mesh: Mesh) -> Begun:
+    """The first states of the runs with these keys, and their compiled window, over the devices of a mesh."""
+    layout, num_seeds = _layout(mesh), len(keys.init)
     with sharding.use_mesh(mesh):
-        states = jax.jit(each_seed(algorithm.init, num_seeds), out_shardings=layout)(keys)
-        window = jax.jit(make_window(algorithm, keys, size), donate_argnums=0, out_shardings=layout and (layout, None))
+        states = jax.jit(each_seed(algorithm.init, num_seeds), out_shardings=layout)(keys.init)
+        window = jax.jit(
+            make_window(algorithm, keys.iterations, size), donate_argnums=0, out_shardings=layout and (layout, None)
+        )
         return Begun(states, window.lower(states, 1).compile())
 
 
