@@ -152,8 +152,7 @@ def make_actor_critic(config: Rl2Config, policy: Policy, policy_config: PolicyCo
         carry, features = policy.features(params["policy"], sequence._replace(carry=carry))
         dist = policy.head(params["policy"], features)
         if not config.shared_memory:
-            resets = jnp.zeros(sequence.inputs.shape[:-1], bool)
-            critic_carry, features = memory.unroll(params["memory"], critic_carry, sequence.inputs, resets)
+            critic_carry, features = memory.unroll(params["memory"], critic_carry, sequence.inputs)
         return (carry, critic_carry), dist, network.apply(params["value"], features)[..., 0]
 
     return ActorCritic(init, init_carry, apply)
