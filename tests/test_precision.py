@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from metarl_jax.algorithms import make_algorithm
+from metarl_jax.algorithms.critic import CriticConfig
 from metarl_jax.errors import ConfigError
 from metarl_jax.networks import MEMORIES, MemoryConfig, NetworkConfig, make_memory, make_network
 
-CRITIC = NetworkConfig(hidden=(11,))  # a width that nothing else has
+CRITIC = CriticConfig(NetworkConfig(hidden=(11,)))  # a width that nothing else has
 
 
 def products(fn, *args):
