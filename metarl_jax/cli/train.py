@@ -15,9 +15,9 @@ from ..config import ExperimentConfig, changed_fields
 from ..envs.physics.mujoco import num_threads
 from ..errors import ConfigError, lookup, nearest_divisors
 from ..runs import runlog, training
+from ..runs.memory import TooLarge
 from ..runs.runlog import RunLog, SilentLog
 from ..runs.training import Run
-from ..runs.window import TooLarge
 from ..show import console
 from . import hosts
 from .load import make_env
