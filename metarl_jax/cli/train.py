@@ -140,7 +140,7 @@ def _train(runs: list[Run], algorithm, eval_env, mesh) -> list[dict]:
     def together(runs: list[Run], mesh) -> list[dict]:
         if not sharding.is_first_process():
             return training.train(runs, algorithm, eval_env, lambda row: None, mesh)
-        with console.Progress(runs[0].config) as progress:
+        with console.training_bar(runs[0].config) as progress:
             return training.train(runs, algorithm, eval_env, progress, mesh)
 
     try:
