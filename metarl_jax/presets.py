@@ -3,6 +3,7 @@
 import dataclasses
 from typing import NamedTuple
 
+from .algorithms.critic import CriticConfig
 from .algorithms.inner_loop import InnerLoopConfig
 from .algorithms.maml_ppo import MamlPpoConfig
 from .algorithms.ppo import PpoConfig
@@ -66,7 +67,7 @@ _RL2 = ExperimentConfig(
         num_tasks=80,
         envs_per_task=1,
         chunk=100,
-        reward_scale=0.1,
+        critic=CriticConfig(coef=1.0, reward_scale=0.1),
         shared_memory=True,
         update=PpoUpdateConfig(epochs=6, minibatches=4),
         optimizer=OptimizerConfig(lr=1e-3, max_grad_norm=0.5, lr_schedule="linear"),
@@ -90,7 +91,7 @@ def _rl2_metaworld(memory: str, **changes) -> ExperimentConfig:
             num_tasks=40,
             chunk=250,
             gamma=0.97,
-            reward_scale=0.005,
+            critic=CriticConfig(coef=1.0, reward_scale=0.005),
             update=PpoUpdateConfig(epochs=8, minibatches=4, entropy_coef=1e-3),
         ),
     )
@@ -175,8 +176,7 @@ _PRESETS: dict[str, Preset] = {
                 num_tasks=500,
                 envs_per_task=1,
                 unroll=200,
-                reward_scale=0.01,
-                critic=NetworkConfig(hidden=(128, 128)),
+                critic=CriticConfig(NetworkConfig(hidden=(128, 128)), reward_scale=0.01),
                 update=PpoUpdateConfig(epochs=4, minibatches=32),
                 optimizer=OptimizerConfig(lr=5e-4, max_grad_norm=0.5, lr_schedule="linear"),
             ),
@@ -255,7 +255,7 @@ _PRESETS: dict[str, Preset] = {
             policy=PolicyConfig(normalize_obs=True),
             evaluation=EvaluationConfig(tasks=20, episodes=1, steps=0),
             algorithm=PpoConfig(
-                reward_scale=0.1,
+                critic=CriticConfig(reward_scale=0.1),
                 update=PpoUpdateConfig(epochs=5, minibatches=16),
                 optimizer=OptimizerConfig(lr=3e-4, max_grad_norm=0.5, lr_schedule="linear"),
             ),

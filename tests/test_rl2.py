@@ -9,6 +9,7 @@ import pytest
 
 from metarl_jax import evaluation, rollout
 from metarl_jax.algorithms import make_algorithm, rl2
+from metarl_jax.algorithms.critic import CriticConfig
 from metarl_jax.algorithms.ppo_update import PpoUpdateConfig
 from metarl_jax.algorithms.rl2 import Rl2Config
 from metarl_jax.errors import ConfigError
@@ -24,8 +25,7 @@ CONFIG = Rl2Config(
     chunk=4,
     gamma=0.9,
     gae_lambda=0.7,
-    reward_scale=0.5,
-    critic=NetworkConfig(hidden=(8,)),
+    critic=CriticConfig(NetworkConfig(hidden=(8,)), coef=1.0, reward_scale=0.5),
     update=PpoUpdateConfig(minibatches=3),
 )
 
@@ -64,8 +64,9 @@ def test_first_ratios_are_one(make_point, tiny_policy, name, shared):
     assert t.terminated_t.any() and t.last_tm1.any()
     policy = make_policy(policy_config, env.spec)
     for rows in np.arange(6).reshape(3, 2):
-        batch, _ = rl2.take_trials(steps, carries, rows)
-        _, dist, _ = jax.jit(model.apply)(state.params, batch.context)
+        batch, value, _ = rl2.take_trials(steps, carries, rows)
+        _, dist, value_now = jax.jit(model.apply)(state.params, batch.context)
+        np.testing.assert_allclose(value_now, value, atol=1e-5)
         log_prob = policy.distribution.log_prob(dist, batch.action)
         assert log_prob.shape == (4, 8)
         np.testing.assert_allclose(np.exp(log_prob - batch.log_prob), 1.0, atol=1e-5)
@@ -111,7 +112,11 @@ class Sides:
 def sides():
     """A trained policy."""
     config = Rl2Config(
-        num_tasks=32, envs_per_task=2, chunk=5, critic=NetworkConfig(hidden=(16,)), optimizer=OptimizerConfig(lr=3e-3)
+        num_tasks=32,
+        envs_per_task=2,
+        chunk=5,
+        critic=CriticConfig(NetworkConfig(hidden=(16,)), coef=1.0),
+        optimizer=OptimizerConfig(lr=3e-3),
     )
     memory = MemoryConfig("gru", width=16)
     policy = PolicyConfig(memory=memory, network=NetworkConfig(hidden=(16,)), init_log_std=-0.5)

@@ -214,7 +214,7 @@ def test_nothing_waits_for_a_thread_of_xla(make_point, tiny_algorithms, tiny_pol
 
 @pytest.mark.slow
 def test_seeds_that_do_not_fit_together(tmp_path, monkeypatch, capfd):
-    monkeypatch.setattr("metarl_jax.runs.window._free_bytes", lambda: 1000)
+    monkeypatch.setattr("metarl_jax.runs.memory.free_bytes", lambda: 1000)
     assert cli.main(["train", *RUNS["reptile"], "--seeds", "0", "1", "--run-dir", str(tmp_path / "all")]) == 0
     assert "GiB are free: they are trained one after the other" in capfd.readouterr().err
     assert len(list((tmp_path / "all").glob("seed-*/summary.json"))) == 2

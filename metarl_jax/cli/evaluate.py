@@ -106,8 +106,8 @@ def _evaluate_on_metaworld(options, config) -> int:
     env = make_env(config, "train")
     with runlog.readable_errors(options.run):
         algorithm, state = restore(options.run, config, env, options.checkpoint)
-        with console.StepsBar() as bar:
-            report = bridge.judge(config, algorithm, env.spec, state, wanted, bar.begin)
+        with console.steps_bars() as begin:
+            report = bridge.judge(config, algorithm, env.spec, state, wanted, begin)
         written = bridge.write(report, options.run)
     console.print_host_report(report)
     print("written: " + " and ".join(map(str, written)))

@@ -15,9 +15,9 @@ from ..config import ExperimentConfig, changed_fields
 from ..envs.physics.mujoco import num_threads
 from ..errors import ConfigError, lookup, nearest_divisors
 from ..runs import runlog, training
+from ..runs.memory import TooLarge
 from ..runs.runlog import RunLog, SilentLog
 from ..runs.training import Run
-from ..runs.window import TooLarge
 from ..show import console
 from . import hosts
 from .load import make_env
@@ -140,7 +140,7 @@ def _train(runs: list[Run], algorithm, eval_env, mesh) -> list[dict]:
     def together(runs: list[Run], mesh) -> list[dict]:
         if not sharding.is_first_process():
             return training.train(runs, algorithm, eval_env, lambda row: None, mesh)
-        with console.Progress(runs[0].config) as progress:
+        with console.training_bar(runs[0].config) as progress:
             return training.train(runs, algorithm, eval_env, progress, mesh)
 
     try:

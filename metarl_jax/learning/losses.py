@@ -39,8 +39,11 @@ def value_clip(value: Array, value_old: Array, target: Array, clip: float) -> Ar
 
     From the PPO reference implementation (openai/baselines `ppo2`). `clip` = inf is the plain loss.
     """
-    held = value_old + jnp.clip(value - value_old, -clip, clip)
-    return 0.5 * jnp.mean(jnp.maximum((value - target) ** 2, (held - target) ** 2))
+    error = (value - target) ** 2
+    if clip < float("inf"):
+        held = value_old + jnp.clip(value - value_old, -clip, clip)
+        error = jnp.maximum(error, (held - target) ** 2)
+    return 0.5 * jnp.mean(error)
 
 
 def adapt_kl_coef(kl_coef: Array, kl: Array, target: float) -> Array:

@@ -9,13 +9,12 @@ from ..errors import ConfigError
 from ..types import Array, Transition
 
 
-def discounted_returns(reward_t: Array, discount_t: Array, bootstrap: Array) -> Array:
-    """G_t = r_t + d_t G_{t+1}, with `bootstrap` standing for G after the last step.
+def discounted_returns(reward_t: Array, discount_t: Array) -> Array:
+    """G_t = r_t + d_t G_{t+1}, where nothing follows the last step.
 
     Args:
       reward_t: `[T]`.
       discount_t: `[T]`, gamma times 0 where an episode ended.
-      bootstrap: `[]`.
 
     Returns:
       `[T]`, the return that starts with reward_t.
@@ -26,7 +25,7 @@ def discounted_returns(reward_t: Array, discount_t: Array, bootstrap: Array) -> 
         return_t = reward + discount * return_tp1
         return return_t, return_t
 
-    _, returns = jax.lax.scan(step, bootstrap, (reward_t, discount_t), reverse=True)
+    _, returns = jax.lax.scan(step, jnp.zeros_like(reward_t[0]), (reward_t, discount_t), reverse=True)
     return returns
 
 
@@ -50,7 +49,7 @@ def gae(
       Advantages, `[T]`.
     """
     delta_t = reward_t + discount_t * value_t - value_tm1
-    return discounted_returns(delta_t, lambda_ * discount_t * continues_t, jnp.zeros_like(delta_t[0]))
+    return discounted_returns(delta_t, lambda_ * discount_t * continues_t)
 
 
 def linear_features(obs: Array, time: Array) -> Array:
@@ -140,7 +139,7 @@ def baseline_advantages(t: Transition, gamma: float, lambda_: float, weights: Ar
     """
     continues_t = 1.0 - t.last_t
     zeros = jnp.zeros(t.reward_t.shape[0])
-    returns_t = jax.vmap(discounted_returns)(t.reward_t, gamma * continues_t, zeros)
+    returns_t = jax.vmap(discounted_returns)(t.reward_t, gamma * continues_t)
     features = jax.vmap(jax.vmap(linear_features))(t.obs_tm1, t.time_tm1)
     flat = features.reshape(-1, features.shape[-1])
     per_step = None if weights is None else jnp.repeat(weights, t.reward_t.shape[1])

@@ -19,8 +19,9 @@ from ..errors import ConfigError
 from ..types import Algorithm, MetaEnv, RunState, Suite
 from . import judging
 from .checkpoint import Checkpoints
+from .memory import check_memory
 from .runlog import RunLog, SilentLog, read_metrics, readable_errors
-from .window import begin, check_memory, run_keys
+from .window import begin, run_keys
 
 MAX_ROLLBACKS = 3
 
@@ -86,7 +87,7 @@ def train(
       Interrupted: SIGINT or SIGTERM came.
       TrainingError: loss, gradients or parameters were not finite once more after the last permitted roll-back, or memory
         ran out.
-      window.TooLarge: the runs do not fit into memory together.
+      memory.TooLarge: the runs do not fit into memory together.
       ConfigError: a run directory cannot be written.
     """
     config, mesh = runs[0].config, mesh or sharding.make_mesh(1)

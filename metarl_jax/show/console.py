@@ -1,9 +1,10 @@
 """What `metarl` shows on the terminal."""
 
+import contextlib
 import datetime
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,78 +23,73 @@ def default_run_dir(config: ExperimentConfig) -> Path:
     return Path("runs") / f"{config.preset}-s{config.seed}-{now}"
 
 
-class Progress:
-    """A live bar: iteration, steps/s, return before and after adaptation, ETA. Use as a context manager; call with rows."""
+@contextlib.contextmanager
+def bars() -> Iterator[Callable[[str, int], Callable[[int, str], None]]]:
+    """Live bars, or a line every ten seconds where there is no terminal to draw them on.
 
-    def __init__(self, config: ExperimentConfig):
-        self._total = config.iterations
-        self._last_line = 0.0
-        self._bar = rich_progress.Progress(
-            rich_progress.TextColumn("{task.description}"),
-            rich_progress.BarColumn(),
-            rich_progress.MofNCompleteColumn(),
-            rich_progress.TextColumn("{task.fields[numbers]}"),
-            rich_progress.TextColumn("ETA"),
-            rich_progress.TimeRemainingColumn(),
-            console=Console(stderr=True),
-            disable=not sys.stderr.isatty(),
-        )
-        self._task = self._bar.add_task(config.preset, total=config.iterations, numbers="compiling")
+    Yields a function: name of a bar, total -> a function that is told how much is done, and words about it.
+    """
+    drawn = rich_progress.Progress(
+        rich_progress.TextColumn("{task.description}"),
+        rich_progress.BarColumn(),
+        rich_progress.TextColumn("{task.fields[words]}  ETA"),
+        rich_progress.TimeRemainingColumn(),
+        console=Console(stderr=True),
+        disable=not sys.stderr.isatty(),
+    )
 
-    def __call__(self, row: dict[str, Any]) -> None:
-        numbers = f"{row['env_steps_per_second']:,.0f} steps/s"
-        for what in ("return", "success"):
-            if f"{what}_after" in row:
-                numbers += f"  {what} {_number(row[f'{what}_before'])} -> {_number(row[f'{what}_after'])}"
-        self._bar.update(self._task, completed=row["iteration"], numbers=numbers)
-        now = time.monotonic()
-        if self._bar.disable and (now - self._last_line > _LINE_EVERY or row["iteration"] == self._total):
-            print(f"{row['iteration']}/{self._total}  {numbers}", file=sys.stderr, flush=True)
-            self._last_line = now
+    def begin(name: str, total: int) -> Callable[[int, str], None]:
+        task, last_line = drawn.add_task(name, total=total, words=""), time.monotonic()
 
-    def __enter__(self) -> "Progress":
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_) -> None:
-        self._bar.stop()
-
-
-class StepsBar:
-    """A bar over environment steps for each part of a long evaluation, lines where there is no terminal. A context manager."""
-
-    def __init__(self):
-        self._bar = rich_progress.Progress(
-            rich_progress.TextColumn("{task.description}"),
-            rich_progress.BarColumn(),
-            rich_progress.TextColumn("{task.fields[steps]}, ETA"),
-            rich_progress.TimeRemainingColumn(),
-            console=Console(stderr=True),
-            disable=not sys.stderr.isatty(),
-        )
-
-    def begin(self, name: str, max_steps: int) -> Callable[[int], None]:
-        """A new bar; call the result with numbers of steps done."""
-        task = self._bar.add_task(name, total=max_steps, steps="")
-        done, last_line = 0, time.monotonic()
-
-        def advance(count: int) -> None:
-            nonlocal done, last_line
-            done += count
-            steps = f"{done:,} of at most {max_steps:,} steps"
-            self._bar.update(task, completed=done, steps=steps)
-            if self._bar.disable and time.monotonic() - last_line > _LINE_EVERY:
-                print(f"{name}: {steps}", file=sys.stderr, flush=True)
+        def update(done: int, words: str) -> None:
+            nonlocal last_line
+            drawn.update(task, completed=done, words=words)
+            if drawn.disable and (time.monotonic() - last_line > _LINE_EVERY or done == total):
+                print(f"{name}: {words}", file=sys.stderr, flush=True)
                 last_line = time.monotonic()
 
-        return advance
+        return update
 
-    def __enter__(self) -> "StepsBar":
-        self._bar.start()
-        return self
+    with drawn:
+        yield begin
 
-    def __exit__(self, *_) -> None:
-        self._bar.stop()
+
+@contextlib.contextmanager
+def training_bar(config: ExperimentConfig) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """A bar of a run; yields a function of rows of metrics. It shows iteration, steps/s, returns, successes, ETA."""
+    with bars() as begin:
+        update = begin(config.preset, config.iterations)
+        update(0, "compiling")
+
+        def show(row: dict[str, Any]) -> None:
+            words = f"{row['iteration']}/{config.iterations}  {row['env_steps_per_second']:,.0f} steps/s"
+            for what in ("return", "success"):
+                if f"{what}_after" in row:
+                    words += f"  {what} {_number(row[f'{what}_before'])} -> {_number(row[f'{what}_after'])}"
+            update(row["iteration"], words)
+
+        yield show
+
+
+@contextlib.contextmanager
+def steps_bars() -> Iterator[Callable[[str, int], Callable[[int], None]]]:
+    """A bar over environment steps for each part of a long evaluation.
+
+    Yields a function: name of a part, greatest number of steps -> a function of numbers of steps done since its last call.
+    """
+    with bars() as begin:
+
+        def begin_part(name: str, max_steps: int) -> Callable[[int], None]:
+            update, done = begin(name, max_steps), 0
+
+            def advance(count: int) -> None:
+                nonlocal done
+                done += count
+                update(done, f"{done:,} of at most {max_steps:,} steps")
+
+            return advance
+
+        yield begin_part
 
 
 def print_summary(summary: dict[str, Any], directory: Path) -> None:
