@@ -1,5 +1,6 @@
 """Judging adaptation: which tasks there are to judge on, how they go after 0..K steps, and what is sure about it."""
 
+import collections
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -73,7 +74,12 @@ class Rows(NamedTuple):
 
     task: Sequence[int]  # [N], rows of one number are of the same task
     env: Sequence[str]  # [N], of a suite the environment that the task is of
-    all_tasks: bool  # no task is held out, and there are no others: nothing is uncertain about which tasks these are
+    all_tasks: bool  # no task is held out, and there are no others
+
+    @property
+    def repeat_all_tasks(self) -> bool:
+        """Whether every task there is has several rows: then all that is uncertain is how its episodes went."""
+        return self.all_tasks and min(collections.Counter(self.task).values()) > 1
 
 
 class Population(NamedTuple):
@@ -105,6 +111,8 @@ def population(env: MetaEnv | Suite, eval_env: MetaEnv | Suite, tasks: Task, num
     else:
         whole = f"the {'suite' if isinstance(env, Suite) else 'family'}'s {len(trained)} tasks, none held out"
         words = whole if len(numbers) == len(trained) else f"{len(numbers)} of {whole}"
+    if rows.repeat_all_tasks:
+        notes.append("intervals are over the episodes of these tasks")
     return Population(rows, held_out, words, tuple(notes))
 
 
@@ -157,9 +165,7 @@ SUCCESS_FIELDS = ("mean", "mean_interval")  # the interquartile mean of 80 tasks
 def over_tasks(values: np.ndarray, rows: Rows) -> Estimate:
     """Summary of an evaluation, in which every task counts the same.
 
-    Where the rows are a sample of tasks, tasks are resampled (within each environment of a suite). Where they are all the
-    tasks there are, each at least twice, tasks stay and the rows of each are resampled: what is uncertain is how its
-    episodes went.
+    Tasks are resampled, within each environment of a suite; where the rows repeat all tasks there are, the rows of each.
 
     Args:
       values: `[R, N]` of R runs, or `[N]` of one.
@@ -167,7 +173,7 @@ def over_tasks(values: np.ndarray, rows: Rows) -> Estimate:
     """
     values = np.atleast_2d(np.asarray(values, np.float64))
     task, first = np.asarray(rows.task), np.unique(rows.task, return_index=True)[1]
-    if rows.all_tasks and np.bincount(task).min() > 1:
+    if rows.repeat_all_tasks:
         return estimate(values, task, rows_of_tasks=True)
     return estimate(values @ _averaging(task), np.unique(np.asarray(rows.env)[first], return_inverse=True)[1])
 
@@ -232,5 +238,5 @@ def _averaging(groups: np.ndarray) -> np.ndarray:
 def _resample_within(rng: np.random.Generator, strata: np.ndarray, size: int) -> np.ndarray:
     """`size` resamples of N columns, `[size, N]`, that leave the number of columns from each stratum as it is."""
     order, counts = np.argsort(strata, kind="stable"), np.bincount(strata)
-    first, count = np.cumsum(counts) - counts, counts[strata[order]]
-    return order[first[strata[order]] + (rng.random((size, len(strata))) * count).astype(int)]
+    first = np.cumsum(counts) - counts
+    return order[first[strata] + (rng.random((size, len(strata))) * counts[strata]).astype(int)]

@@ -11,7 +11,7 @@ from ..errors import ConfigError, lookup
 from ..runs import judging, runlog
 from ..show import console
 from .load import make_env, restore
-from .options import parse
+from .options import parse, spell
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +35,7 @@ class EvaluateOptions:
     horizon: int | None = None
     """Steps per episode; where left out, the run's own number, on metaworld the package's 500."""
     seed: int | None = None
-    """Seed of the tasks; `evaluation.seed` of the run where left out (on metaworld that of the goals in its environment's name)."""
+    """Seed of the tasks; the run's `evaluation.seed` where left out (on metaworld the seed in its environment's name)."""
     checkpoint: str = "latest"
     """`latest` or `best` (by return after adaptation in training)."""
     physics: str | None = None
@@ -47,7 +47,8 @@ class EvaluateOptions:
     evaluator: str | None = None
     """Metaworld: `per-goal` (equally many episodes of each; the default), `official` (the package's functions), or `both`."""
     adaptation_episodes: tuple[int, ...] = ()
-    """Metaworld, per-goal: episodes that one adaptation step sees; 0 1 2 5 10 where left out, 0 for runs that do not adapt."""
+    """Metaworld, per-goal: episodes that an adaptation step sees; where left out 0 1 2 5 10 and those of training, 0
+    for runs that do not adapt."""
     actions: str | None = None
     """Metaworld: in evaluation episodes, `sampled` (where left out) or `mode`, the most likely action."""
 
@@ -103,7 +104,7 @@ def _differences(config, judge: judging.Judge) -> str:
     own, asked = config.evaluation.following(judge.adaptation), judge.settings
     changed = {name: getattr(asked, name) for name in changed_fields(own, asked)}
     changed |= {"physics": judge.config.physics} if judge.config.physics != config.physics else {}
-    return "".join(f"-{name}-{value}" for name, value in changed.items())
+    return spell(changed)
 
 
 def _evaluate_on_metaworld(options, config) -> int:
@@ -111,10 +112,10 @@ def _evaluate_on_metaworld(options, config) -> int:
         raise ConfigError("--on metaworld needs the package: pip install 'metaworld>=3.0'.")
     from ..benchmarks.metaworld import bridge
 
-    wanted = bridge.request(config, options)
     env = make_env(config, "train")
     with runlog.readable_errors(options.run):
         algorithm, state = restore(options.run, config, env, options.checkpoint)
+        wanted = bridge.request(config, algorithm.adaptation, options)
         with console.StepsBar() as bar:
             report = bridge.judge(config, algorithm, env.spec, state, wanted, bar.begin)
         written = bridge.write(report, options.run)

@@ -117,9 +117,8 @@ def print_summary(summary: dict[str, Any], directory: Path) -> None:
     )
 
 
-def print_sweep(rows: list[dict[str, Any]]) -> None:
-    """A line for each setting of a sweep."""
-    tasks = ", ".join(dict.fromkeys(row["tasks"] for row in rows))
+def print_sweep(rows: list[dict[str, Any]], tasks: str) -> None:
+    """A line for each setting of a sweep; `tasks` says what they were judged on."""
     table = Table(title=f"after adaptation: {tasks}")
     columns = {"return": ("return, mean", *_COLUMNS[1:]), "success": ("success, mean", _COLUMNS[1])}
     kinds = [what for what in columns if rows and all(what in row for row in rows)]
