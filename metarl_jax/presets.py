@@ -32,7 +32,6 @@ def _navigation(algorithm: MamlPpoConfig | ReptileConfig, summary: str) -> Prese
         iterations=150,
         window=5,
         policy=PolicyConfig(init_log_std=-0.5),
-        evaluation=EvaluationConfig(steps=algorithm.inner.steps),
         algorithm=algorithm,
     )
     return Preset(config, summary)
@@ -159,7 +158,7 @@ _PRESETS: dict[str, Preset] = {
             env="metaworld/ML10/fresh",
             horizon=200,
             iterations=1000,
-            evaluation=EvaluationConfig(tasks=250, episodes=2, horizon=500),
+            evaluation=EvaluationConfig(tasks=250, horizon=500),
             policy=dataclasses.replace(_CHEETAH_MAML.policy, network=NetworkConfig(hidden=(128, 128))),
         ),
         "... on ML10, two tasks of each family an iteration; judged on all 50 tasks of its 5 test families",
@@ -171,7 +170,7 @@ _PRESETS: dict[str, Preset] = {
             horizon=200,
             iterations=100,
             policy=PolicyConfig(network=NetworkConfig(hidden=(128, 128)), init_log_std=-0.5, normalize_obs=True),
-            evaluation=EvaluationConfig(tasks=500, episodes=1, steps=0, horizon=500),
+            evaluation=EvaluationConfig(tasks=500, episodes=1, horizon=500),
             algorithm=PpoConfig(
                 num_tasks=500,
                 envs_per_task=1,
@@ -210,7 +209,7 @@ _PRESETS: dict[str, Preset] = {
             window=5,
             # The action before is the noise that the cue is to be told from, and of an action only the sign counts.
             policy=dataclasses.replace(_small_memory("s5"), init_log_std=-1.5),
-            evaluation=EvaluationConfig(tasks=100, episodes=1, steps=0),
+            evaluation=EvaluationConfig(tasks=100, episodes=1),
             algorithm=Rl2Config(
                 num_tasks=128,  # one action of each trial's 200 matters
                 envs_per_task=1,
@@ -253,7 +252,7 @@ _PRESETS: dict[str, Preset] = {
             env="halfcheetah-v5",
             iterations=900,
             policy=PolicyConfig(normalize_obs=True),
-            evaluation=EvaluationConfig(tasks=20, episodes=1, steps=0),
+            evaluation=EvaluationConfig(tasks=20, episodes=1),
             algorithm=PpoConfig(
                 critic=CriticConfig(reward_scale=0.1),
                 update=PpoUpdateConfig(epochs=5, minibatches=16),

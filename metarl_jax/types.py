@@ -119,6 +119,13 @@ class RunState(NamedTuple):
     kept: Kept  # what else this algorithm needs
 
 
+class Adaptation(NamedTuple):
+    """How an algorithm adapts to a task in training; evaluation does the same unless it is told otherwise."""
+
+    steps: int  # K: updates of the policy, or further episodes of a memory; 0 where nothing adapts
+    episodes: int | None  # of each task, that a step sees together; None where a step sees one, or nothing adapts
+
+
 class Algorithm(NamedTuple):
     """A learning algorithm as a tuple of pure functions.
 
@@ -133,4 +140,5 @@ class Algorithm(NamedTuple):
     init_carry: Callable[[tuple[int, int]], Any]  # (N, E) -> memories that remember nothing, `[N, E, ...]`
     keeps_history: bool  # whether the history of a task outlives a round of episodes at meta-test
     adapt: Callable[[RunState, Params, Transition], Params]
+    adaptation: Adaptation
     env_steps_per_iteration: int

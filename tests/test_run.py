@@ -21,12 +21,12 @@ from metarl_jax.errors import ConfigError
 from metarl_jax.learning import normalize
 from metarl_jax.learning.distributions import Gaussian
 from metarl_jax.rollout import ActionSample
-from metarl_jax.runs import runlog, training
+from metarl_jax.runs import judging, runlog, training
 from metarl_jax.runs.checkpoint import Checkpoints
 from metarl_jax.runs.runlog import RunLog
 from metarl_jax.runs.training import Interrupted, TrainingError
 from metarl_jax.runs.window import each_seed, make_window
-from metarl_jax.types import Algorithm, RunState
+from metarl_jax.types import Adaptation, Algorithm, RunState
 
 EVALUATION = EvaluationConfig(tasks=3, episodes=2, steps=1)
 PNG = b"\x89PNG\r\n"
@@ -59,7 +59,8 @@ def train(make_point):
         env = make_point()
         with RunLog.resume(directory) if resume else RunLog.create(directory, config) as log:
             algorithm = algorithms.make_algorithm(config.algorithm, env, config.policy, config.iterations)
-            return training.train([training.Run(config, log)], algorithm, env, progress)[0]
+            judge = judging.make_judge(config, algorithm, env, env)
+            return training.train([training.Run(config, log)], algorithm, judge, progress)[0]
 
     return go
 
@@ -191,6 +192,7 @@ def scripted(score=lambda step: 0.0, bad=lambda step, lr_scale: False):
         init_carry=lambda shape: (),
         keeps_history=False,
         adapt=lambda state, params, t: params,
+        adaptation=Adaptation(1, 2),
         env_steps_per_iteration=100,
     )
 
@@ -381,7 +383,8 @@ def test_full_disk(tmp_path, configure, make_point, script):
     with pytest.raises(ConfigError, match="No space left on device"), RunLog.create(directory, config) as log:
         log._metrics.close()
         log._metrics = open("/dev/full", "w")  # noqa: SIM115 -- the log closes it
-        training.train([training.Run(config, log)], scripted(), make_point(), lambda row: None)
+        judge = judging.make_judge(config, scripted(), make_point(), make_point())
+        training.train([training.Run(config, log)], scripted(), judge, lambda row: None)
     assert int(saved(directory, config, make_point).step) == 0
 
 

@@ -12,7 +12,7 @@ from ..learning import losses, normalize, returns
 from ..learning.optim import OptimizerConfig, init_run_state, make_optimizer
 from ..networks import Network
 from ..policies import PolicyConfig, make_act, make_policy
-from ..types import Algorithm, Array, Key, MetaEnv, Metrics, Params, RunState, Suite, Task, Transition
+from ..types import Adaptation, Algorithm, Array, Key, MetaEnv, Metrics, Params, RunState, Suite, Task, Transition
 from .critic import CriticConfig, make_critic
 from .diagnostics import action_metrics, outcome_metrics
 from .ppo_update import Batch, PpoUpdateConfig, Weights, init_kept, policy_loss, run_epochs
@@ -120,6 +120,7 @@ def make(config: PpoConfig, env: MetaEnv | Suite, policy_config: PolicyConfig, i
         policy_params=lambda state: state.params["policy"],
         act=lambda state, params: make_act(policy, state.obs_stats, params, 0),
         adapt=lambda state, params, transitions: params,
+        adaptation=Adaptation(0, None),
         init_carry=lambda shape: (),
         keeps_history=False,
         env_steps_per_iteration=config.batch_size,

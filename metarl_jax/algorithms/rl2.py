@@ -14,7 +14,7 @@ from ..learning.distributions import Gaussian
 from ..learning.optim import OptimizerConfig, init_run_state, make_optimizer
 from ..networks import MEMORIES, make_memory
 from ..policies import Policy, PolicyConfig, Sequence, input_size, make_act, make_policy, memory_inputs
-from ..types import Algorithm, Array, EnvSpec, Key, MetaEnv, Metrics, Params, RunState, Suite, Transition
+from ..types import Adaptation, Algorithm, Array, EnvSpec, Key, MetaEnv, Metrics, Params, RunState, Suite, Transition
 from .critic import CriticConfig, make_critic
 from .diagnostics import action_metrics, outcome_metrics
 from .ppo_update import Batch, PpoUpdateConfig, Weights, clipped_loss, init_kept, run_epochs
@@ -120,6 +120,7 @@ def make(config: Rl2Config, env: MetaEnv | Suite, policy_config: PolicyConfig, i
         policy_params=lambda state: state.params["policy"],
         act=lambda state, params: make_act(policy, state.obs_stats, params, 0),
         adapt=lambda state, params, transitions: params,  # the memory adapts
+        adaptation=Adaptation(config.episodes - 1, None),
         init_carry=policy.init_carry,
         keeps_history=True,
         env_steps_per_iteration=shape[0] * shape[1] * num_steps,

@@ -14,7 +14,7 @@ from ..algorithms import ALGORITHMS, make_algorithm
 from ..config import ExperimentConfig, changed_fields
 from ..envs.physics.mujoco import num_threads
 from ..errors import ConfigError, lookup, nearest_divisors
-from ..runs import runlog, training
+from ..runs import judging, runlog, training
 from ..runs.memory import TooLarge
 from ..runs.runlog import RunLog, SilentLog
 from ..runs.training import Run
@@ -115,7 +115,7 @@ def run(argv: list[str]) -> int:
         runs = [Run(one, stack.enter_context(_open(options, one))) for one in _configs(options)]
         stack.enter_context(hosts.fail_at_once(runs[0].log.directory))
         try:
-            summaries = _train(runs, algorithm, eval_env, mesh)
+            summaries = _train(runs, algorithm, judging.make_judge(config, algorithm, env, eval_env), mesh)
         except training.TrainingError as error:
             print(f"error: {error}", file=sys.stderr)
             return hosts.leave(1)
@@ -134,14 +134,14 @@ def _devices(options: TrainOptions, there: int) -> int:
     return sharding.most_even(len(options.seeds), there) if options.seeds else 1
 
 
-def _train(runs: list[Run], algorithm, eval_env, mesh) -> list[dict]:
+def _train(runs: list[Run], algorithm, judge, mesh) -> list[dict]:
     """All runs in one program; where they do not fit into memory together, one after the other."""
 
     def together(runs: list[Run], mesh) -> list[dict]:
         if not sharding.is_first_process():
-            return training.train(runs, algorithm, eval_env, lambda row: None, mesh)
+            return training.train(runs, algorithm, judge, lambda row: None, mesh)
         with console.training_bar(runs[0].config) as progress:
-            return training.train(runs, algorithm, eval_env, progress, mesh)
+            return training.train(runs, algorithm, judge, progress, mesh)
 
     try:
         return together(runs, mesh)

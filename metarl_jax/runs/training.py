@@ -16,7 +16,7 @@ from jax.sharding import Mesh
 from .. import sharding
 from ..config import ExperimentConfig
 from ..errors import ConfigError
-from ..types import Algorithm, MetaEnv, RunState, Suite
+from ..types import Algorithm, RunState
 from . import judging
 from .checkpoint import Checkpoints
 from .memory import check_memory
@@ -67,7 +67,7 @@ class Run(NamedTuple):
 def train(
     runs: Sequence[Run],
     algorithm: Algorithm,
-    eval_env: MetaEnv | Suite,
+    judge: judging.Judge,
     progress: Callable[[dict], None],
     mesh: Mesh | None = None,
 ) -> list[dict[str, Any]]:
@@ -76,7 +76,7 @@ def train(
     Args:
       runs: S of them; several can only begin, one can also go on.
       algorithm: made of their configuration.
-      eval_env: to draw held-out tasks from.
+      judge: of their last states.
       progress: called after every window with its last row of metrics, means over runs.
       mesh: devices to split the tasks of one run, or several runs, over; one where left out.
 
@@ -115,7 +115,7 @@ def train(
         if not sharding.is_first_process():
             return []
         states = jax.device_get(states._replace(kept=states.kept._replace(by_task=())))  # evaluated on one device
-        return [judging.sum_up(*run, algorithm, eval_env, _pick(states, seed)) for seed, run in enumerate(runs)]
+        return [judging.sum_up(*run, judge, _pick(states, seed)) for seed, run in enumerate(runs)]
 
 
 def _loop(

@@ -4,7 +4,7 @@ import contextlib
 import datetime
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,9 @@ from rich.console import Console
 from rich.table import Table
 
 from ..config import ExperimentConfig
+from ..evaluation import Estimate
 
+_COLUMNS = ("mean", "95 % interval", "IQM", "95 % interval")  # of estimates
 _LINE_EVERY = 10.0  # seconds between lines where there is no terminal to draw a bar on
 
 
@@ -93,8 +95,8 @@ def steps_bars() -> Iterator[Callable[[str, int], Callable[[int], None]]]:
 
 
 def print_summary(summary: dict[str, Any], directory: Path) -> None:
-    table = Table(title=f"{summary['preset']}, seed {summary['seed']}: held-out tasks")
-    for name in ("", "mean", "IQM", "95 % interval of the IQM"):
+    table = Table(title=f"{summary['preset']}, seed {summary['seed']}: {summary['tasks']}")
+    for name in ("", *_COLUMNS):
         table.add_column(name, justify="right" if name else "left")
     for what in ("return", "success"):
         for when in ("before", "after"):
@@ -102,6 +104,7 @@ def print_summary(summary: dict[str, Any], directory: Path) -> None:
                 table.add_row(f"{what} {when} adaptation", *_estimate(summary[f"{what}_{when}"]))
     console = Console()
     console.print(table)
+    _print_notes(summary["notes"])
     console.print(
         f"{summary['iterations']} iterations, {summary['env_steps']:,} environment steps in {summary['seconds']:.0f} s "
         f"({summary['env_steps_per_second']:,.0f} steps/s)\n{directory}",
@@ -110,17 +113,18 @@ def print_summary(summary: dict[str, Any], directory: Path) -> None:
     )
 
 
-def print_sweep(rows: list[dict[str, Any]]) -> None:
-    """A line for each setting of a sweep."""
-    table = Table(title="held-out tasks after adaptation, over seeds and tasks")
-    kinds = [what for what in ("return", "success") if rows and all(what in row for row in rows)]
-    columns = [name for what in kinds for name in (f"{what}, mean", "IQM", "95 % interval of the IQM")]
-    for name in ("settings", "seeds", *columns):
+def print_sweep(rows: list[dict[str, Any]], tasks: str) -> None:
+    """A line for each setting of a sweep; `tasks` says what they were judged on."""
+    table = Table(title=f"after adaptation: {tasks}")
+    columns = {"return": ("return, mean", *_COLUMNS[1:]), "success": ("success, mean", _COLUMNS[1])}
+    kinds = [what for what in columns if rows and all(what in row for row in rows)]
+    for name in ("settings", "seeds", *[name for what in kinds for name in columns[what]]):
         table.add_column(name, justify="left" if name == "settings" else "right")
     for row in rows:
-        cells = [cell for what in kinds for cell in _estimate(row[what])]
+        cells = [cell for what in kinds for cell in _estimate(row[what])[: len(columns[what])]]
         table.add_row(row["settings"], f"{row['seeds']} of {row['of']}", *cells)
     Console().print(table)
+    _print_notes(dict.fromkeys(note for row in rows for note in row["notes"]))
 
 
 def print_online(report: dict[str, Any]) -> None:
@@ -145,15 +149,17 @@ def print_curve(curve: dict[str, Any], steps: tuple[int, ...]) -> None:
     for what, estimates in (("return", curve), ("success", curve.get("success"))):
         if estimates is None:
             continue
-        table = Table(title=f"{curve['env']}: {what} on {len(curve['returns'][0])} held-out tasks")
-        for name in ("adaptation steps", "mean", "IQM", "95 % interval of the IQM"):
+        table = Table(title=f"{curve['env']}: {what}, {curve['tasks']}")
+        names = _COLUMNS if "iqm" in estimates else _COLUMNS[:2]
+        for name in ("adaptation steps", *names):
             table.add_column(name, justify="right")
         for step in steps:
-            point = {name: estimates[name][step] for name in ("mean", "iqm", "interval")}
-            table.add_row(str(step), *_estimate(point))
+            point = {name: estimates[name][step] for name in Estimate._fields if name in estimates}
+            table.add_row(str(step), *_estimate(point)[: len(names)])
         Console().print(table)
-    if "task_env" in curve:
+    if "success" in curve and len(set(curve["task_env"])) > 1:
         _print_success_by_env(curve)
+    _print_notes(curve["notes"])
 
 
 def _print_success_by_env(curve: dict[str, Any]) -> None:
@@ -177,10 +183,10 @@ def print_host_report(report: dict[str, Any]) -> None:
     for name in ("", *columns):
         table.add_column(name, justify="right" if name else "left")
 
-    def add(label: str, curve: dict[str, Any] | None, kind: str, official_success: float | None) -> None:
-        cells = [f"{value:.2f}" for value in curve[kind]] if curve else []
+    def add(label: str, curve: dict[str, Any] | None, official_success: float | None) -> None:
+        cells = [f"{value:.2f}" for value in curve["mean"]] if curve else []
         if curve:
-            low, high = curve["interval" if kind == "iqm" else "mean_interval"][-1]
+            low, high = curve["mean_interval"][-1]
             cells.append(f"{low:.2f} to {high:.2f}")
         if official:
             cells.append("" if official_success is None else f"{official_success:.2f}")
@@ -188,16 +194,12 @@ def print_host_report(report: dict[str, Any]) -> None:
 
     for name in (official or per_goal)["task_success"]:
         by_task = per_goal and per_goal["task_success"][name]
-        add(name, by_task, "mean", official and official["task_success"][name])
+        add(name, by_task, official and official["task_success"][name])
     table.add_section()
-    add("mean", per_goal, "mean", official and official["success"])
-    if per_goal:
-        add("IQM over goals", per_goal, "iqm", None)
-    console = Console()
-    console.print(table)
+    add("mean", per_goal, official and official["success"])
+    Console().print(table)
     times = [f"{kind} took {report[kind]['seconds']:.0f} s" for kind in report["evaluators"]]
-    for note in (*report["notes"], *times):
-        console.print(f"- {note}", highlight=False, soft_wrap=True)
+    _print_notes((*report["notes"], *times))
 
 
 def print_tables(tables: dict[str, dict[str, str]]) -> None:
@@ -209,9 +211,25 @@ def print_tables(tables: dict[str, dict[str, str]]) -> None:
         Console().print(table, "")
 
 
-def _estimate(point: dict[str, Any]) -> tuple[str, str, str]:
-    low, high = point["interval"]
-    return _number(point["mean"]), _number(point["iqm"]), f"{_number(low)} to {_number(high)}"
+def _estimate(point: dict[str, Any]) -> tuple[str, str, str, str]:
+    """Cells of _COLUMNS; in place of an interval that few runs do not give, what each of them came to."""
+
+    def interval(ends: tuple[float, float] | None, each: str) -> str:
+        return " to ".join(map(_number, ends)) if ends else "seeds: " + ", ".join(map(_number, point[each]))
+
+    if "iqm" not in point:
+        return _number(point["mean"]), interval(point["mean_interval"], "mean_of_each"), "", ""
+    return (
+        _number(point["mean"]),
+        interval(point["mean_interval"], "mean_of_each"),
+        _number(point["iqm"]),
+        interval(point["interval"], "iqm_of_each"),
+    )
+
+
+def _print_notes(notes: Iterable[str]) -> None:
+    for note in notes:
+        Console().print(f"- {note}", highlight=False, soft_wrap=True)
 
 
 def _number(value: float | None) -> str:
