@@ -33,7 +33,7 @@ def _pools(threads: int) -> tuple[rollout.Rollout, ThreadPoolExecutor]:
     return rollout.Rollout(nthread=threads), ThreadPoolExecutor(threads)
 
 
-def _digest(model: mujoco.MjModel) -> str:
+def digest(model: mujoco.MjModel) -> str:
     """Says which model it is, in any process."""
     content = np.empty(mujoco.mj_sizeModel(model), np.uint8)
     mujoco.mj_saveModel(model, None, content)
@@ -53,7 +53,7 @@ class MujocoPhysics:
         self.model = model
         self._substeps = substeps
         self._shapes = {name: getattr(mujoco.MjData(model), name).shape for name in fields}
-        self._name = f"mujoco {_digest(model)} {fields}"
+        self._name = f"mujoco {digest(model)} {fields}"
         self._data = [mujoco.MjData(model) for _ in range(num_threads())]
         self._models: collections.OrderedDict[bytes, mujoco.MjModel] = collections.OrderedDict()
         self._last: tuple[list[np.ndarray], list[mujoco.MjModel]] = ([], [])
