@@ -62,13 +62,13 @@ class MujocoPhysics:
         state = initial_state(self.model, qpos, qvel, mocap_pos, keeps_warmstart=bool(self._shapes))
         if self.model.nsensordata == 0 and not self._shapes:
             return state  # nothing to compute, so no call
-        after = self._call(state, jnp.zeros(self.model.nu), params, substeps=0)
+        after = self.advance(state, jnp.zeros(self.model.nu), params, substeps=0)
         return state._replace(warmstart=after.warmstart, sensordata=after.sensordata, fields=after.fields)
 
     def step(self, state: PhysicsState, ctrl: Array, params: ModelParams) -> PhysicsState:
-        return self._call(state, ctrl, params, self._substeps)
+        return self.advance(state, ctrl, params, self._substeps)
 
-    def _call(self, state: PhysicsState, ctrl: Array, params: ModelParams, substeps: int) -> PhysicsState:
+    def advance(self, state: PhysicsState, ctrl: Array, params: ModelParams, substeps: int) -> PhysicsState:
         """One crossing to the host, one vector there and one back: every array that crosses costs time."""
         dtype = state.qpos.dtype
         start = jnp.concatenate([jnp.zeros(1, dtype), state.qpos, state.qvel, state.act, state.warmstart])

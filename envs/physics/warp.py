@@ -81,14 +81,15 @@ class WarpPhysics:
         fields = {name: values.pop(name) for name in self._fields}
         return state._replace(**values, fields=fields)
 
+    @staticmethod
+    def step_together(
+        physics: Sequence["WarpPhysics"], states: Sequence[PhysicsState], ctrls: Sequence[Array]
+    ) -> list[PhysicsState]:
+        """`step` of several scenes, side by side on a GPU; states and controls have leading axes `[N, E]`."""
+        from .warp_worlds import call
 
-def step_together(
-    physics: Sequence[WarpPhysics], states: Sequence[PhysicsState], ctrls: Sequence[Array]
-) -> list[PhysicsState]:
-    """`step` of several scenes, side by side on a GPU; states and controls have leading axes `[N, E]`."""
-    from .warp_worlds import call
-
-    rows = [jax.vmap(jax.vmap(lambda s, c, p=p: p.pack(s, c, {})))(*each) for p, *each in zip(physics, states, ctrls, strict=True)]
-    flat = call([p.program({}) for p in physics], [row.reshape(-1, row.shape[-1]) for row in rows])
-    after = [out.reshape(*row.shape[:2], -1) for row, out in zip(rows, flat, strict=True)]
-    return [jax.vmap(jax.vmap(p.unpack))(*each) for p, *each in zip(physics, after, states, strict=True)]
+        each = list(zip(physics, states, ctrls, strict=True))
+        rows = [jax.vmap(jax.vmap(lambda s, c, p=p: p.pack(s, c, {})))(state, ctrl) for p, state, ctrl in each]
+        flat = call([p.program({}) for p in physics], [row.reshape(-1, row.shape[-1]) for row in rows])
+        after = [out.reshape(*row.shape[:2], -1) for row, out in zip(rows, flat, strict=True)]
+        return [jax.vmap(jax.vmap(p.unpack))(out, state) for (p, state, _), out in zip(each, after, strict=True)]

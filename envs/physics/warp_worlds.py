@@ -91,6 +91,11 @@ class Worlds:
     def run(self, substeps: int) -> None:
         """From `input` to `output`."""
         self._copy(self.scene.inputs, self.input, inwards=True)
+        if self.scene.model.neq:
+            # Equality constraints read velocities of bodies that are otherwise those of the last substep of the last call.
+            mjw.kinematics(self.model, self.data)
+            mjw.com_pos(self.model, self.data)
+            mjw.com_vel(self.model, self.data)
         for _ in range(substeps):
             mjw.step(self._blind, self.data)
         if not substeps and self.scene.fields:
