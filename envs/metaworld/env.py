@@ -137,7 +137,11 @@ class MetaWorldEnv:
             return self._settled
         if not isinstance(self.physics, MujocoPhysics):
             return scenes.settle_within(
-                self.physics, self.scene, self._family.hand_start, self._family.fixture_pos(task), self._family.settle_steps
+                self.physics,
+                self.scene,
+                self._family.hand_start,
+                self._family.fixture_pos(task),
+                self._family.settle_steps,
             )
         shapes = jax.eval_shape(lambda: self._settled)
         name = f"settle {self._scene_args} from {self._family.hand_start} for {self._family.settle_steps} steps"

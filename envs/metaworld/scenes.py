@@ -192,9 +192,7 @@ def settle(scene_args: tuple, hand_start: tuple, fixture_pos: tuple | None, step
     return Settled(data.qpos.copy(), data.qvel.copy(), data.mocap_pos.copy(), readings, qpos_read)
 
 
-def settle_within(
-    physics: Physics, scene: Scene, hand_start: tuple, fixture_pos: Array, steps: int
-) -> Settled:
+def settle_within(physics: Physics, scene: Scene, hand_start: tuple, fixture_pos: Array, steps: int) -> Settled:
     """As `settle`, by the physics backend itself within the program that asks for it: no host in between.
 
     Args:

@@ -33,7 +33,9 @@ class WarpPhysics:
             raise ConfigError(f"physics backend 'warp' cannot give {sorted(missing)}; use 'mujoco' or 'mjx'.")
         import warp
 
-        warp.config.log_level = warp.LOG_ERROR  # it names every kernel that it loads, between lines of progress and JSON
+        warp.config.log_level = (
+            warp.LOG_ERROR
+        )  # it names every kernel that it loads, between lines of progress and JSON
         self.model = model
         self._substeps = substeps
         self._fields = fields

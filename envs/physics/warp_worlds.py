@@ -5,7 +5,6 @@ model after the other. Here `Data` stays with Warp: a call brings the state of a
 array, and all that happens between (substeps, sensors; of a suite every model, side by side) is one CUDA graph.
 """
 
-import contextlib
 import dataclasses
 import functools
 import inspect
@@ -14,7 +13,6 @@ import threading
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import jax
 import mujoco
 import numpy as np
 import warp as wp
@@ -148,9 +146,7 @@ _WORLDS: dict[tuple[Scene, int, str, int], Worlds] = {}  # by scene, count, devi
 _GRAPHS: dict[tuple[int, tuple[int, ...], str], Any] = {}
 
 
-def make_scene(
-    model: mujoco.MjModel, capacity: Capacity, params: tuple[str, ...], fields: tuple[str, ...]
-) -> Scene:
+def make_scene(model: mujoco.MjModel, capacity: Capacity, params: tuple[str, ...], fields: tuple[str, ...]) -> Scene:
     """The scene; of equal models one, whose worlds they share."""
     key = digest(model), capacity, params, fields
     with _LOCK:
@@ -190,7 +186,9 @@ def _callable(count: int) -> Any:
     move.__annotations__ = annotations
     move.__qualname__ = f"move_{count}"
     # Graphs are captured here, not by Warp's binding: those would be bound to addresses that XLA gives to arrays.
-    return wp.jax_callable(move, num_outputs=count, graph_mode=wp.JaxCallableGraphMode.NONE, vmap_method="broadcast_all")
+    return wp.jax_callable(
+        move, num_outputs=count, graph_mode=wp.JaxCallableGraphMode.NONE, vmap_method="broadcast_all"
+    )
 
 
 def _move(group: int, inputs: Sequence[wp.array], outputs: Sequence[wp.array]) -> None:
