@@ -5,7 +5,7 @@ are `[N, E, T, ...]`. Time stands in the name: `obs_tm1` is seen before `action_
 `obs_t`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -68,6 +68,9 @@ class Suite(NamedTuple):
 
     spec: EnvSpec
     envs: tuple[MetaEnv, ...]
+    # `step` of all members at once, where that is faster: states, actions and tasks, tuples over members with the leading
+    # axes `[N/M, E]` (tasks `[N/M]`) -> the members' states and time steps, one after the other.
+    step: Callable[[EnvState, tuple[Array, ...], Task], Sequence[tuple[EnvState, TimeStep]]] | None = None
 
 
 class History(NamedTuple):
