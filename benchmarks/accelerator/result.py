@@ -14,7 +14,7 @@ from ...config import ExperimentConfig
 from ...envs import make
 from . import card
 
-# What a card with many worlds wants in place of the preset's own: more tasks at once, and as many steps of the optimiser as before.
+# What a card wants in place of the preset's own: more tasks at once, and as many steps of the optimiser as before.
 ON_GPU = {"scale": 32, "minibatches": 16, "iterations": 60}
 ELSEWHERE = {"scale": 1, "minibatches": 4, "iterations": 2, "horizon": 10}
 
@@ -31,7 +31,7 @@ def to_success(preset: str, options: dict[str, Any], success: float) -> Iterator
         make(config.env, physics=config.physics, horizon=config.horizon, split=s) for s in ("train", "test")
     )
     algorithm = make_algorithm(config.algorithm, env, config.policy, config.iterations)
-    keys = window.base_key(config.seed)[None]
+    keys = jax.tree.map(lambda key: key[None], window.run_keys(config.seed))
     states, iterate = window.begin(algorithm, keys, 1, sharding.make_mesh(1))
     compile_seconds = time.perf_counter() - start
     worlds = config.algorithm.num_tasks * config.algorithm.envs_per_task
