@@ -14,7 +14,7 @@ from ...config import ExperimentConfig
 from ...envs import make
 from . import card
 
-# What a card with many worlds wants in place of the preset's own: more tasks at once, and as many steps of the optimiser as before.
+# What a card with many worlds wants in place of the preset's own: more tasks at once, in more minibatches, fewer times.
 ON_GPU = {"scale": 32, "minibatches": 16, "iterations": 60}
 ELSEWHERE = {"scale": 1, "minibatches": 4, "iterations": 2, "horizon": 10}
 
