@@ -30,6 +30,8 @@ class TrainOptions:
     """Train a preset (the first argument; cheetah-dir-maml where left out), or resume a run."""
 
     config: Annotated[ExperimentConfig, tyro.conf.arg(name="")]
+    scale: int = 1
+    """Times as many environments at once, for a GPU: of --algorithm.num-tasks, or with ppo of --algorithm.envs-per-task."""
     run_dir: Path | None = None
     """Where the run goes; runs/PRESET-sSEED-TIME where left out. Must not hold anything yet."""
     resume: Path | None = None
@@ -67,6 +69,7 @@ def parse_train(argv: list[str]) -> TrainOptions:
 
     prog = f"metarl train {preset or ''}".strip()
     options = tyro.cli(TrainOptions, args=argv, prog=prog, default=TrainOptions(default))
+    options = dataclasses.replace(options, config=presets.scaled(options.config, options.scale))
     if resume is not None:
         changed = set(changed_fields(default, options.config)) - {"iterations", "schedule_iterations"}
         if changed or options.run_dir:
