@@ -44,7 +44,7 @@ class MetaIteration:
         env = make(config.env, physics=config.physics, horizon=config.horizon)
         algorithm = make_algorithm(config.algorithm, env, config.policy, config.iterations)
         self.env_steps = seeds * algorithm.env_steps_per_iteration
-        keys = jnp.stack([window.base_key(config.seed + seed) for seed in range(seeds)])
+        keys = jax.tree.map(lambda *keys: jnp.stack(keys), *[window.run_keys(config.seed + i) for i in range(seeds)])
         start = time.perf_counter()
         self._states, self._iterate = window.begin(
             algorithm, keys, 1, sharding.make_mesh(devices, sharding.SEED if seeds > 1 else sharding.TASK)

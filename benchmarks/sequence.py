@@ -41,11 +41,10 @@ def measure() -> list[dict[str, Any]]:
 def _compile(config: MemoryConfig) -> dict[str, Any]:
     memory = make_memory(config)
     xs = jax.random.normal(jax.random.key(0), (LENGTH, BATCH, IN_DIM))
-    resets = jax.random.bernoulli(jax.random.key(1), 0.01, (LENGTH, BATCH))
-    inputs = memory.init(jax.random.key(2), IN_DIM), memory.init_carry((BATCH,)), xs, resets
+    inputs = memory.init(jax.random.key(2), IN_DIM), memory.init_carry((BATCH,)), xs
 
-    def loss(params, carry, xs, resets):
-        return jnp.square(memory.unroll(params, carry, xs, resets)[1]).mean()
+    def loss(params, carry, xs):
+        return jnp.square(memory.unroll(params, carry, xs)[1]).mean()
 
     start = time.perf_counter()
     gradient = jax.jit(jax.value_and_grad(loss)).lower(*inputs).compile()

@@ -14,9 +14,9 @@ import numpy as np
 
 from ..errors import ConfigError
 from ..types import Array, EnvSpec, Key, Task, TimeStep
-from .task_sets import fixed_tasks, pick_from
+from .task_sets import OneOf, fixed_tasks
 
-CORNERS = np.array([[-2.0, -2.0], [2.0, -2.0], [-2.0, 2.0], [2.0, 2.0]], np.float32)
+CORNERS = np.array([[-2.0, -2.0], [2.0, -2.0], [-2.0, 2.0], [2.0, 2.0]])
 
 
 class Navigation(NamedTuple):
@@ -37,7 +37,7 @@ class NavigationEnv:
     def __init__(self, name: str, rules: Navigation, horizon: int | None, split: str):
         self._rules = rules
         self.tasks = fixed_tasks(rules.sample_goal, rules.num_tasks, split)
-        self._sample_goal = rules.sample_goal if self.tasks is None else pick_from(self.tasks)
+        self._sample_goal = rules.sample_goal if self.tasks is None else OneOf(self.tasks)
         limit = (rules.action_limit, rules.action_limit)
         self.spec = EnvSpec(
             name=name,
@@ -79,12 +79,11 @@ def radius_reward(before: Array, after: Array, goal: Array) -> Array:
 def progress_reward(before: Array, after: Array, goal: Array) -> Array:
     """How much nearer the goal a step came; 0 while |x| + |y| < 0.5 or while another corner is nearer (ProMP)."""
     progress = distance(before, goal) - distance(after, goal)
-    goal_nearest = distance(after, goal) <= distance(after[None], CORNERS).min()
+    goal_nearest = distance(after, goal) <= distance(after[None], jnp.asarray(CORNERS)).min()
     return jnp.where((jnp.abs(after).sum() >= 0.5) & goal_nearest, progress, 0.0)
 
 
-def sample_corner(key: Key) -> Array:
-    return jax.random.choice(key, jnp.asarray(CORNERS))
+sample_corner = OneOf(CORNERS)
 
 
 def sample_square(half_side: float) -> Callable[[Key], Array]:

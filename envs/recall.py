@@ -7,11 +7,12 @@ alone.
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ..errors import ConfigError
 from ..types import Array, EnvSpec, Key, TimeStep
+from .task_sets import OneOf, fixed_tasks
 
 LENGTH = 200  # steps from the cue to the turn
 
@@ -26,16 +27,11 @@ class Corridor(NamedTuple):
 class RecallEnv:
     """See `MetaEnv`. The turn ends the episode and earns 1 or -1; `info["success"]` says which."""
 
-    tasks = None
-
     def __init__(self, name: str, shortest: int, longest: int):
-        self._shortest = shortest
+        sides, lengths = np.meshgrid([-1.0, 1.0], np.arange(shortest, longest + 1))
+        self.sample_task = OneOf(Corridor(sides.ravel(), lengths.ravel()))
+        self.tasks = fixed_tasks(self.sample_task, None, "train")
         self.spec = EnvSpec(name, 2, 1, longest, action_low=(-1.0,), action_high=(1.0,), has_success=True)
-
-    def sample_task(self, key: Key) -> Corridor:
-        key_side, key_length = jax.random.split(key)
-        length = jax.random.randint(key_length, (), self._shortest, self.spec.horizon + 1)
-        return Corridor(jax.random.rademacher(key_side, (), float), length)
 
     def reset(self, key: Key, task: Corridor) -> tuple[Array, TimeStep]:
         return jnp.zeros((), int), _timestep(task, 0, task.side, jnp.zeros(()))

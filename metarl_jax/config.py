@@ -10,22 +10,28 @@ from typing import Any
 from .algorithms import ALGORITHMS
 from .errors import ConfigError, lookup
 from .policies import PolicyConfig
+from .types import Adaptation
+
+EPISODES = 10  # of each task in an evaluation where no number of episodes belongs to an adaptation step
 
 VERSION = "0.2"  # of the files of a run; raised when those of the version before can no longer be read
 
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationConfig:
-    """Judging a run on held-out tasks."""
+    """Judging a run on tasks that it was not trained on, where there are such."""
 
     tasks: int = 40
-    """Held-out tasks."""
-    episodes: int = 10
-    """Episodes of each task before, and again after, each adaptation step."""
-    steps: int = 1
-    """Adaptation steps K; the curve has K + 1 points."""
+    """Tasks."""
+    episodes: int | None = None
+    """Episodes of each task before, and again after, each adaptation step; the step sees them all. None: as many as it sees
+    in training, 10 where an episode adapts by itself (a memory) or nothing adapts."""
+    steps: int | None = None
+    """Adaptation steps K; the curve has K + 1 points. None: as in training."""
     horizon: int | None = None
     """Steps per episode; None is the run's."""
+    seed: int = 0
+    """Of the tasks: runs of all seeds are judged on the same."""
     every: int | None = None
     """Iterations between evaluations while training; each is also a checkpoint. 0: at the end alone. None: as few as let
     evaluations take at most 5 % of training's environment steps, and of its steps one after the other."""
@@ -33,10 +39,18 @@ class EvaluationConfig:
     def __post_init__(self):
         if self.every is not None and self.every < 0:
             raise ConfigError(f"evaluation.every must be at least 0, not {self.every}.")
-        if min(self.tasks, self.episodes) < 1 or self.steps < 0:
+        if min(self.tasks, 1 if self.episodes is None else self.episodes) < 1 or (self.steps or 0) < 0:
             raise ConfigError(
                 "evaluation.tasks and evaluation.episodes must be at least 1, evaluation.steps at least 0."
             )
+        if not 0 <= self.seed < 2**32:
+            raise ConfigError(f"evaluation.seed must lie in [0, 2**32), not {self.seed}.")
+
+    def following(self, adaptation: Adaptation) -> "EvaluationConfig":
+        """With the steps and episodes of training where none are set."""
+        episodes = adaptation.episodes or EPISODES if self.episodes is None else self.episodes
+        steps = adaptation.steps if self.steps is None else self.steps
+        return dataclasses.replace(self, episodes=episodes, steps=steps)
 
 
 @dataclasses.dataclass(frozen=True)

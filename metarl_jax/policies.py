@@ -115,7 +115,7 @@ def _make_remembering(config: PolicyConfig, spec: EnvSpec, head: Head, distribut
 
     def step(params: Params, stats: normalize.Stats, obs: Array, history: History) -> tuple[Any, Gaussian]:
         inputs = memory_inputs(stats, obs, history.action, history.reward, history.last)
-        carry, features = memory.step(params["memory"], history.carry, inputs, jnp.zeros(inputs.shape[:-1], bool))
+        carry, features = memory.step(params["memory"], history.carry, inputs)
         return carry, head.apply(params, features)
 
     def context(stats: normalize.Stats, t: Transition) -> Sequence:
@@ -123,8 +123,7 @@ def _make_remembering(config: PolicyConfig, spec: EnvSpec, head: Head, distribut
         return Sequence(_time_first(inputs), memory.init_carry(inputs.shape[:-2]))
 
     def features(params: Params, sequence: Sequence) -> tuple[Any, Array]:
-        resets = jnp.zeros(sequence.inputs.shape[:-1], bool)  # a rollout is of one task
-        return memory.unroll(params["memory"], sequence.carry, sequence.inputs, resets)
+        return memory.unroll(params["memory"], sequence.carry, sequence.inputs)
 
     return Policy(
         init=init,

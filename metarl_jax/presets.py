@@ -3,6 +3,7 @@
 import dataclasses
 from typing import NamedTuple
 
+from .algorithms.critic import CriticConfig
 from .algorithms.inner_loop import InnerLoopConfig
 from .algorithms.maml_ppo import MamlPpoConfig
 from .algorithms.ppo import PpoConfig
@@ -10,6 +11,7 @@ from .algorithms.ppo_update import PpoUpdateConfig
 from .algorithms.reptile import ReptileConfig
 from .algorithms.rl2 import Rl2Config
 from .config import EvaluationConfig, ExperimentConfig
+from .errors import ConfigError
 from .learning.optim import OptimizerConfig
 from .networks import MemoryConfig, NetworkConfig
 from .policies import PolicyConfig
@@ -31,7 +33,6 @@ def _navigation(algorithm: MamlPpoConfig | ReptileConfig, summary: str) -> Prese
         iterations=150,
         window=5,
         policy=PolicyConfig(init_log_std=-0.5),
-        evaluation=EvaluationConfig(steps=algorithm.inner.steps),
         algorithm=algorithm,
     )
     return Preset(config, summary)
@@ -66,7 +67,7 @@ _RL2 = ExperimentConfig(
         num_tasks=80,
         envs_per_task=1,
         chunk=100,
-        reward_scale=0.1,
+        critic=CriticConfig(coef=1.0, reward_scale=0.1),
         shared_memory=True,
         update=PpoUpdateConfig(epochs=6, minibatches=4),
         optimizer=OptimizerConfig(lr=1e-3, max_grad_norm=0.5, lr_schedule="linear"),
@@ -90,7 +91,7 @@ def _rl2_metaworld(memory: str, **changes) -> ExperimentConfig:
             num_tasks=40,
             chunk=250,
             gamma=0.97,
-            reward_scale=0.005,
+            critic=CriticConfig(coef=1.0, reward_scale=0.005),
             update=PpoUpdateConfig(epochs=8, minibatches=4, entropy_coef=1e-3),
         ),
     )
@@ -115,7 +116,7 @@ _PRESETS: dict[str, Preset] = {
             algorithm=MamlPpoConfig(
                 num_tasks=40,
                 envs_per_task=20,
-                inner=InnerLoopConfig(lr=0.1, surrogate="ratio"),
+                inner=InnerLoopConfig(lr=0.1),
                 inner_kl_coef=5e-4,
                 update=PpoUpdateConfig(epochs=5, clip=0.3),
                 optimizer=OptimizerConfig(lr=1e-3, max_grad_norm=float("inf")),
@@ -158,7 +159,7 @@ _PRESETS: dict[str, Preset] = {
             env="metaworld/ML10/fresh",
             horizon=200,
             iterations=1000,
-            evaluation=EvaluationConfig(tasks=250, episodes=2, horizon=500),
+            evaluation=EvaluationConfig(tasks=250, horizon=500),
             policy=dataclasses.replace(_CHEETAH_MAML.policy, network=NetworkConfig(hidden=(128, 128))),
         ),
         "... on ML10, two tasks of each family an iteration; judged on all 50 tasks of its 5 test families",
@@ -170,13 +171,12 @@ _PRESETS: dict[str, Preset] = {
             horizon=200,
             iterations=100,
             policy=PolicyConfig(network=NetworkConfig(hidden=(128, 128)), init_log_std=-0.5, normalize_obs=True),
-            evaluation=EvaluationConfig(tasks=500, episodes=1, steps=0, horizon=500),
+            evaluation=EvaluationConfig(tasks=500, episodes=1, horizon=500),
             algorithm=PpoConfig(
                 num_tasks=500,
                 envs_per_task=1,
                 unroll=200,
-                reward_scale=0.01,
-                critic=NetworkConfig(hidden=(128, 128)),
+                critic=CriticConfig(NetworkConfig(hidden=(128, 128)), reward_scale=0.01),
                 update=PpoUpdateConfig(epochs=4, minibatches=32),
                 optimizer=OptimizerConfig(lr=5e-4, max_grad_norm=0.5, lr_schedule="linear"),
             ),
@@ -210,7 +210,7 @@ _PRESETS: dict[str, Preset] = {
             window=5,
             # The action before is the noise that the cue is to be told from, and of an action only the sign counts.
             policy=dataclasses.replace(_small_memory("s5"), init_log_std=-1.5),
-            evaluation=EvaluationConfig(tasks=100, episodes=1, steps=0),
+            evaluation=EvaluationConfig(tasks=100, episodes=1),
             algorithm=Rl2Config(
                 num_tasks=128,  # one action of each trial's 200 matters
                 envs_per_task=1,
@@ -253,9 +253,9 @@ _PRESETS: dict[str, Preset] = {
             env="halfcheetah-v5",
             iterations=900,
             policy=PolicyConfig(normalize_obs=True),
-            evaluation=EvaluationConfig(tasks=20, episodes=1, steps=0),
+            evaluation=EvaluationConfig(tasks=20, episodes=1),
             algorithm=PpoConfig(
-                reward_scale=0.1,
+                critic=CriticConfig(reward_scale=0.1),
                 update=PpoUpdateConfig(epochs=5, minibatches=16),
                 optimizer=OptimizerConfig(lr=3e-4, max_grad_norm=0.5, lr_schedule="linear"),
             ),
@@ -266,3 +266,19 @@ _PRESETS: dict[str, Preset] = {
 PRESETS = {
     name: preset._replace(config=dataclasses.replace(preset.config, preset=name)) for name, preset in _PRESETS.items()
 }
+
+
+def scaled(config: ExperimentConfig, scale: int) -> ExperimentConfig:
+    """With `scale` times as many environments at once, for devices that step many in the time of few.
+
+    Times as many tasks per iteration; of PPO, which keeps its tasks, environments of each. Nothing else changes: each iteration
+    has as many more steps, so that fewer of them do.
+    """
+    if scale < 1:
+        raise ConfigError(f"scale must be at least 1, not {scale}.")
+    algorithm = config.algorithm
+    if algorithm.name == "ppo":
+        algorithm = dataclasses.replace(algorithm, envs_per_task=scale * algorithm.envs_per_task)
+    else:
+        algorithm = dataclasses.replace(algorithm, num_tasks=scale * algorithm.num_tasks)
+    return dataclasses.replace(config, algorithm=algorithm)

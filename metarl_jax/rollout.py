@@ -222,6 +222,8 @@ def _step(env: MetaEnv | Suite, tasks: Task, states: EnvState, actions: Array) -
     """Steps `[N, E]` environments; the E environments of a task share it."""
     if isinstance(env, Suite):
         parts = jnp.split(actions, len(env.envs))
+        if env.step is not None:
+            return _join(sharding.over_tasks(env.step)(states, tuple(parts), tasks))
         return _join(_step(*each) for each in zip(env.envs, tasks, states, parts, strict=True))
     return sharding.over_tasks(jax.vmap(jax.vmap(env.step, in_axes=(0, 0, None))))(states, actions, tasks)
 

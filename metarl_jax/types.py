@@ -5,7 +5,7 @@ are `[N, E, T, ...]`. Time stands in the name: `obs_tm1` is seen before `action_
 `obs_t`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -68,6 +68,9 @@ class Suite(NamedTuple):
 
     spec: EnvSpec
     envs: tuple[MetaEnv, ...]
+    # `step` of all members at once, where that is faster: states, actions and tasks, tuples over members with the leading
+    # axes `[N/M, E]` (tasks `[N/M]`) -> the members' states and time steps, one after the other.
+    step: Callable[[EnvState, tuple[Array, ...], Task], Sequence[tuple[EnvState, TimeStep]]] | None = None
 
 
 class History(NamedTuple):
@@ -108,7 +111,7 @@ class Kept(NamedTuple):
 class RunState(NamedTuple):
     """Everything a run is: saved whole in a checkpoint, it resumes bit for bit.
 
-    There is no random key in it: the key of an iteration is `fold_in(base_key, step)`.
+    There is no random key in it: the key of an iteration is `fold_in(run_keys(seed).iterations, step)`.
     """
 
     step: Array  # [] int: iterations done
@@ -117,6 +120,13 @@ class RunState(NamedTuple):
     obs_stats: Any  # running mean and variance of what policies standardise (normalize.py)
     lr_scale: Array  # []: 1, halved by each roll-back of the training loop
     kept: Kept  # what else this algorithm needs
+
+
+class Adaptation(NamedTuple):
+    """How an algorithm adapts to a task in training; evaluation does the same unless it is told otherwise."""
+
+    steps: int  # K: updates of the policy, or further episodes of a memory; 0 where nothing adapts
+    episodes: int | None  # of each task, that a step sees together; None where a step sees one, or nothing adapts
 
 
 class Algorithm(NamedTuple):
@@ -133,4 +143,5 @@ class Algorithm(NamedTuple):
     init_carry: Callable[[tuple[int, int]], Any]  # (N, E) -> memories that remember nothing, `[N, E, ...]`
     keeps_history: bool  # whether the history of a task outlives a round of episodes at meta-test
     adapt: Callable[[RunState, Params, Transition], Params]
+    adaptation: Adaptation
     env_steps_per_iteration: int

@@ -18,6 +18,7 @@ import jax.numpy as jnp  # noqa: E402
 import matplotlib  # noqa: E402
 import pytest  # noqa: E402
 
+from metarl_jax.algorithms.critic import CriticConfig  # noqa: E402
 from metarl_jax.algorithms.inner_loop import InnerLoopConfig  # noqa: E402
 from metarl_jax.algorithms.maml_ppo import MamlPpoConfig  # noqa: E402
 from metarl_jax.algorithms.ppo import PpoConfig  # noqa: E402
@@ -112,21 +113,21 @@ _MAML = MamlPpoConfig(**_COMMON, inner=_INNER, update=_UPDATE)
 TINY = {
     "maml-ppo": _MAML,
     "fomaml": dataclasses.replace(_MAML, first_order=True),
-    "promp": dataclasses.replace(_MAML, inner=dataclasses.replace(_INNER, surrogate="ratio"), inner_kl_coef=5e-4),
+    "promp": dataclasses.replace(_MAML, inner_kl_coef=5e-4),
     "reptile": ReptileConfig(**_COMMON, inner=dataclasses.replace(_INNER, steps=2)),
     "rl2": Rl2Config(
         num_tasks=4,
         envs_per_task=2,
         episodes=2,
         chunk=4,
-        critic=NetworkConfig(hidden=(8,)),
+        critic=CriticConfig(NetworkConfig(hidden=(8,)), coef=1.0),
         update=_UPDATE,
         optimizer=OptimizerConfig(lr=3e-3),
     ),
     "ppo": PpoConfig(
         envs_per_task=8,
         unroll=14,
-        critic=NetworkConfig(hidden=(8,)),
+        critic=CriticConfig(NetworkConfig(hidden=(8,))),
         update=_UPDATE,
         optimizer=OptimizerConfig(lr=3e-3),
     ),

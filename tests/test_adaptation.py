@@ -14,6 +14,7 @@ from metarl_jax.algorithms.ppo_update import Batch, PpoUpdateConfig, Weights, po
 from metarl_jax.learning import adaptation, losses, normalize
 from metarl_jax.learning.distributions import Gaussian, gaussian_log_prob
 from metarl_jax.policies import make_policy
+from metarl_jax.types import EnvSpec, TimeStep
 
 pytestmark = pytest.mark.usefixtures("x64")
 
@@ -95,6 +96,52 @@ def test_surrogates_share_gradient_but_not_hessian():
     np.testing.assert_allclose(hessians["log_prob"], np.mean(advantage) / std**2, rtol=1e-10)
     np.testing.assert_allclose(hessians["ratio"], np.mean(advantage * (1.0 / std**2 - score**2)), rtol=1e-10)
     assert abs(hessians["ratio"] - hessians["log_prob"]) > 0.1
+
+
+class OneStateEnv:
+    """One state, one step, reward -(a - task)^2, actions without bounds."""
+
+    tasks = None
+    spec = EnvSpec("one-state", 1, 1, 1, (-np.inf,), (np.inf,))
+
+    def sample_task(self, key):
+        return jnp.ones(())
+
+    def reset(self, key, task):
+        return (), TimeStep(jnp.zeros(1), jnp.zeros(()), jnp.array(False))
+
+    def step(self, state, action, task):
+        return (), TimeStep(jnp.zeros(1), -((action[0] - task) ** 2), jnp.array(True))
+
+
+@pytest.mark.parametrize(("surrogate", "share"), [(None, 1.0), ("ratio", 1.0), ("log_prob", 0.0)])
+def test_second_order_sees_the_curvature_of_the_return(surrogate, share, tiny_policy):
+    """d(adapted mean)/d(mean) is 1 - rate * 2 / std(A) by default, and 1 where the surrogate has no curvature.
+
+    Rewards of a ~ N(m, s^2) about a goal at distance d have the variance 4 d^2 s^2 + 2 s^4; advantages are divided by its root.
+    The network is tanh with biases of zero, and the only observation is zero: its last bias is the mean.
+    """
+    env, rate = OneStateEnv(), 0.2
+    config = MamlPpoConfig(inner=InnerLoopConfig(lr=rate)) if surrogate is None else None
+    config = config or MamlPpoConfig(inner=InnerLoopConfig(lr=rate, surrogate=surrogate))
+    policy = make_policy(tiny_policy, env.spec)
+    inner = InnerLoop(config.inner, env, policy, config.first_order)
+    meta = inner.init(jax.random.key(0))
+    task = jnp.ones(1)
+    trial = jax.jit(lambda m: inner.run_trial(m, normalize.init(1), task, jax.random.key(1), (1, 200_000)))(meta)
+    support = jax.tree.map(lambda x: x[0], trial.support)
+    dense = sorted(meta["policy"]["mean"]["params"])[-1]
+
+    def adapted_mean(mean):
+        policy_params = jax.tree.map(lambda x: x, meta["policy"])
+        policy_params["mean"]["params"][dense]["bias"] = mean[None]
+        return inner.adapt(meta, policy_params, support)[0]["mean"]["params"][dense]["bias"][0]
+
+    std = np.exp(tiny_policy.init_log_std)
+    step = rate / np.sqrt(4.0 * std**2 + 2.0 * std**4)
+    value, slope = jax.jit(jax.value_and_grad(adapted_mean))(jnp.zeros(()))
+    np.testing.assert_allclose(value, 2.0 * step, rtol=0.02)
+    np.testing.assert_allclose(slope, 1.0 - share * 2.0 * step, atol=0.01)
 
 
 @pytest.fixture(scope="module", params=["fixed rates, log_prob", "learned rates, ratio"])

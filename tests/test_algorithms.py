@@ -10,6 +10,7 @@ import pytest
 
 from metarl_jax import rollout
 from metarl_jax.algorithms import ALGORITHMS, make_algorithm, ppo
+from metarl_jax.algorithms.critic import CriticConfig
 from metarl_jax.algorithms.inner_loop import InnerLoop, InnerLoopConfig
 from metarl_jax.algorithms.maml_ppo import MamlPpoConfig
 from metarl_jax.algorithms.ppo import PpoConfig
@@ -393,7 +394,7 @@ BUSY = {  # with everything on that others depend on
 def test_no_dead_knob(name, vary, make_point, policy_for):
     changes = list(vary(BUSY[name]))
     left_out = {"inner.learn_lr", "inner.remat"} if name == "reptile" else set()  # which Reptile refuses
-    assert set(leaf_names(BUSY[name])) - {field for field, _ in changes} <= left_out | {"critic.name"}
+    assert set(leaf_names(BUSY[name])) - {field for field, _ in changes} <= left_out | {"critic.network.name"}
     env = make_point()
     assert dead(BUSY[name], changes, lambda config: program(config, policy_for(name), env)) == []
 
@@ -424,13 +425,13 @@ NAN, INF = float("nan"), float("inf")
         (ReptileConfig, {"inner": InnerLoopConfig(learn_lr=True)}, "learn_lr"),
         (Rl2Config, {"episodes": 0}, "episodes"),
         (Rl2Config, {"gamma": 1.1}, "gamma"),
-        (Rl2Config, {"reward_scale": 0.0}, "reward_scale"),
+        (CriticConfig, {"reward_scale": 0.0}, "reward_scale"),
         (Rl2Config, {"num_tasks": 3, "envs_per_task": 1}, "minibatches can be 3"),
         (PpoConfig, {"unroll": 0}, "unroll"),
         (PpoConfig, {"gamma": 1.1}, "gamma"),
         (PpoConfig, {"gae_lambda": NAN}, "gae_lambda"),
-        (PpoConfig, {"value_coef": INF}, "value_coef"),
-        (PpoConfig, {"value_clip": 0.0}, "value_clip"),
+        (CriticConfig, {"coef": INF}, "critic.coef"),
+        (CriticConfig, {"clip": 0.0}, "critic.clip"),
         (PpoConfig, {"envs_per_task": 3, "unroll": 5}, "minibatches can be 15"),
         (InnerLoopConfig, {"steps": 0}, "steps"),
         (InnerLoopConfig, {"lr": -0.1}, "lr"),

@@ -68,7 +68,7 @@ def assert_one_error(result, *words):
     code, _, err = result
     assert code == 2, err
     *progress, last = err.strip().splitlines()
-    assert last.startswith("error: ") and all(re.match(r"\d+/\d+ ", line) for line in progress), err
+    assert last.startswith("error: ") and all(re.match(r"[\w-]+: \d+/\d+ ", line) for line in progress), err
     for word in words:
         assert word in last, err
 

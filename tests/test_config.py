@@ -30,10 +30,10 @@ def test_round_trip_of_algorithms(name):
 
 
 def test_json_has_no_infinities():
-    """`Infinity` is not JSON; the critic's unlimited `value_clip` must come back nevertheless."""
+    """`Infinity` is not JSON; the critic's unlimited `clip` must come back nevertheless."""
     text = to_json(experiment("ppo"))
     json.loads(text, parse_constant=pytest.fail)
-    assert from_json(text).algorithm.value_clip == float("inf")
+    assert from_json(text).algorithm.critic.clip == float("inf")
 
 
 def test_default_preset_exists():

@@ -22,6 +22,26 @@ def test_surrogates():
     )
 
 
+@pytest.mark.parametrize(("name", "curvature"), [("ratio", 2.0), ("log_prob", 0.0)])
+def test_expected_curvature_of_the_surrogates(name, curvature):
+    """One state, a ~ N(m, s^2), reward -(a - c)^2: the return -(m - c)^2 - s^2 has second derivative -2.
+
+    The score is (a - m) / s^2 and the loss -mean of it times the centred reward, whose expectation is -dJ/dm = 2 (m - c).
+    """
+    mean, std, goal = 0.3, 0.5, 1.0
+    action = mean + std * jax.random.normal(jax.random.key(0), (400_000,))
+    reward = -((action - goal) ** 2)
+
+    def log_prob(m):
+        return -0.5 * ((action - m) / std) ** 2
+
+    def loss(m):
+        return losses.SURROGATES[name](log_prob(m), log_prob(mean), reward - reward.mean())
+
+    np.testing.assert_allclose(jax.grad(loss)(mean), 2.0 * (mean - goal), rtol=0.02)
+    np.testing.assert_allclose(jax.hessian(loss)(mean), curvature, atol=0.05)
+
+
 def test_ppo_clip():
     terms = []
     for new, old, advantage in zip(NEW, OLD, ADVANTAGE, strict=True):

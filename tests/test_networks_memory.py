@@ -1,4 +1,4 @@
-"""Memories: recurrences against NumPy in double precision, resets, initialisations."""
+"""Memories: recurrences against NumPy in double precision, what is remembered, initialisations."""
 
 import jax
 import jax.numpy as jnp
@@ -15,11 +15,10 @@ every_memory = pytest.mark.parametrize("name", MEMORIES)
 
 
 def setup(name, length, batch=2, layers=1, compute_dtype="float32"):
-    """Memory, parameters, carry, inputs and resets, of which several are in the middle."""
+    """Memory, parameters, carry and inputs."""
     memory = make_memory(MemoryConfig(name, WIDTH, layers, STATE), compute_dtype)
     xs = jax.random.normal(jax.random.key(0), (length, batch, IN_DIM))
-    resets = jax.random.bernoulli(jax.random.key(1), 0.03, (length, batch)).at[length // 2].set(True)
-    return memory, memory.init(jax.random.key(2), IN_DIM), memory.init_carry((batch,)), xs, resets
+    return memory, memory.init(jax.random.key(2), IN_DIM), memory.init_carry((batch,)), xs
 
 
 def assert_close(actual, desired, rtol):
@@ -30,14 +29,14 @@ def assert_close(actual, desired, rtol):
 @every_memory
 @pytest.mark.parametrize("batch", [1, 7])
 def test_unroll_is_a_scan_of_step(name, batch):
-    memory, params, carry, xs, resets = setup(name, 256, batch)
+    memory, params, carry, xs = setup(name, 256, batch)
 
-    def steps(carry, xs, resets):
-        return jax.lax.scan(lambda carry, now: memory.step(params, carry, *now), carry, (xs, resets))
+    def steps(carry, xs):
+        return jax.lax.scan(lambda carry, x: memory.step(params, carry, x), carry, xs)
 
-    desired = jax.jit(steps)(carry, xs, resets)
-    assert_close(memory.unroll(params, carry, xs, resets), desired, 1e-5)
-    assert_close(jax.jit(memory.unroll)(params, carry, xs, resets), desired, 1e-5)
+    desired = jax.jit(steps)(carry, xs)
+    assert_close(memory.unroll(params, carry, xs), desired, 1e-5)
+    assert_close(jax.jit(memory.unroll)(params, carry, xs), desired, 1e-5)
     assert desired[1].shape == (256, batch, WIDTH)
     assert jax.tree.map(jnp.shape, carry) == jax.tree.map(jnp.shape, desired[0])
 
@@ -45,46 +44,49 @@ def test_unroll_is_a_scan_of_step(name, batch):
 @every_memory
 def test_one_step_without_scan(name):
     """With any batch axes, or none."""
-    memory, params, _, xs, _ = setup(name, 1)
-    _, out = memory.step(params, memory.init_carry(()), xs[0, 0], jnp.array(False))
-    _, outs = memory.step(params, memory.init_carry((2, 2)), jnp.stack([xs[0]] * 2), jnp.zeros((2, 2), bool))
+    memory, params, _, xs = setup(name, 1)
+    _, out = memory.step(params, memory.init_carry(()), xs[0, 0])
+    _, outs = memory.step(params, memory.init_carry((2, 2)), jnp.stack([xs[0]] * 2))
     assert_close(outs[1, 0], out, 1e-5)
 
 
 @every_memory
 def test_a_carry_continues(name):
     """Also where the parts are shorter than a convolution, or no multiple of a chunk."""
-    memory, params, carry, xs, resets = setup(name, 100, layers=2)
+    memory, params, carry, xs = setup(name, 100, layers=2)
     unroll, outs = jax.jit(memory.unroll), []
-    whole = unroll(params, carry, xs, resets)
+    whole = unroll(params, carry, xs)
     for start, end in ((0, 2), (2, 51), (51, 100)):
-        carry, out = unroll(params, carry, xs[start:end], resets[start:end])
+        carry, out = unroll(params, carry, xs[start:end])
         outs.append(out)
     assert_close((carry, jnp.concatenate(outs)), whole, 1e-5)
 
 
 @every_memory
 @pytest.mark.parametrize("backend", ["cpu", "gpu"])
-def test_a_reset_leaks_nothing(name, backend, monkeypatch):
+def test_a_memory_is_of_its_own_past(name, backend, monkeypatch):
+    """Another past changes what comes after, in its own row of the batch and in no other; the future changes nothing."""
     monkeypatch.setattr(jax, "default_backend", lambda: backend)
-    memory, params, carry, xs, _ = setup(name, 40)
-    resets = jnp.zeros((40, 2), bool).at[20, 0].set(True)
-    other = jax.tree.map(lambda x: x + 1.0, carry), xs.at[:20].add(1.0)
+    memory, params, carry, xs = setup(name, 40)
+    other = jax.tree.map(lambda x: x.at[1].add(1.0), carry), xs.at[:20, 1].add(1.0)
     unroll = jax.jit(memory.unroll)
-    carry_T, outs = unroll(params, carry, xs, resets)
-    carry_T_2, outs_2 = unroll(params, *other, resets)
-    np.testing.assert_array_equal(outs[20:, 0], outs_2[20:, 0])
+    carry_T, outs = unroll(params, carry, xs)
+    carry_T_2, outs_2 = unroll(params, *other)
+    np.testing.assert_array_equal(outs[:, 0], outs_2[:, 0])
     jax.tree.map(lambda a, b: np.testing.assert_array_equal(a[0], b[0]), carry_T, carry_T_2)
-    assert (outs[:20] != outs_2[:20]).any(axis=(0, 2)).all() and (outs[20, 1] != outs_2[20, 1]).any()
+    assert (outs[:20, 1] != outs_2[:20, 1]).any() and (outs[20, 1] != outs_2[20, 1]).any()
+    _, outs_3 = unroll(params, carry, xs.at[20:].add(1.0))
+    np.testing.assert_array_equal(outs[:20], outs_3[:20])
+    assert (outs[20] != outs_3[20]).any(axis=1).all()
 
 
 @pytest.mark.parametrize("name", ["s5", "lru", "selective"])
 def test_both_scans_agree(name, monkeypatch):
     """The one for CPU and the one for accelerators, in values and gradients."""
-    memory, params, carry, xs, resets = setup(name, 70)
+    memory, params, carry, xs = setup(name, 70)
 
     def run():
-        return jax.jit(jax.value_and_grad(lambda p: jnp.square(memory.unroll(p, carry, xs, resets)[1]).sum()))(params)
+        return jax.jit(jax.value_and_grad(lambda p: jnp.square(memory.unroll(p, carry, xs)[1]).sum()))(params)
 
     used = []
     for scan in ("sequential", "associative"):
@@ -98,8 +100,8 @@ def test_both_scans_agree(name, monkeypatch):
 
 @every_memory
 def test_gradients_of_a_long_sequence_are_finite(name):
-    memory, params, carry, xs, resets = setup(name, 4096, batch=1)
-    gradient = jax.jit(jax.grad(lambda p: memory.unroll(p, carry, xs, jnp.zeros_like(resets))[1].sum()))(params)
+    memory, params, carry, xs = setup(name, 4096, batch=1)
+    gradient = jax.jit(jax.grad(lambda p: memory.unroll(p, carry, xs)[1].sum()))(params)
     for path, leaf in jax.tree.leaves_with_path(gradient):
         assert np.isfinite(leaf).all() and np.any(leaf != 0.0), path
 
@@ -108,8 +110,8 @@ def test_carries_are_donated_and_saved(tmp_path):
     """Complex ones too."""
     ocp = pytest.importorskip("orbax.checkpoint")
     for name in MEMORIES:
-        memory, params, carry, xs, resets = setup(name, 4)
-        carry, _ = jax.jit(memory.unroll, donate_argnums=1)(params, carry, xs, resets)
+        memory, params, carry, xs = setup(name, 4)
+        carry, _ = jax.jit(memory.unroll, donate_argnums=1)(params, carry, xs)
         with ocp.StandardCheckpointer() as checkpointer:
             checkpointer.save(tmp_path / name, carry)
             checkpointer.wait_until_finished()
@@ -136,32 +138,30 @@ def dense(p, x):
     return x @ p["kernel"] + p.get("bias", 0.0)
 
 
-def complex_recurrence(a, b, c, d, us, resets):
+def complex_recurrence(a, b, c, d, us):
     x, ys = np.zeros(len(a), complex), []
-    for u, reset in zip(us, resets, strict=True):
-        x = a * (0.0 if reset else x) + b @ u
+    for u in us:
+        x = a * x + b @ u
         ys.append((c @ x).real + d * u)
     return np.stack(ys)
 
 
-def numpy_s5(p, us, resets):
+def numpy_s5(p, us):
     lambda_, step = -np.exp(p["log_decay"]) + 1j * p["frequency"], np.exp(p["log_step"])
     a = np.exp(lambda_ * step)
     b = np.diag((a - 1.0) / lambda_) @ (p["B"][0] + 1j * p["B"][1])
-    return complex_recurrence(a, b, 2.0 * (p["C"][0] + 1j * p["C"][1]), p["D"], us, resets)
+    return complex_recurrence(a, b, 2.0 * (p["C"][0] + 1j * p["C"][1]), p["D"], us)
 
 
-def numpy_lru(p, us, resets):
+def numpy_lru(p, us):
     a = np.exp(-np.exp(p["nu_log"]) + 1j * np.exp(p["theta_log"]))
     b = np.diag(np.exp(p["gamma_log"])) @ (p["B"][0] + 1j * p["B"][1])
-    return complex_recurrence(a, b, p["C"][0] + 1j * p["C"][1], p["D"], us, resets)
+    return complex_recurrence(a, b, p["C"][0] + 1j * p["C"][1], p["D"], us)
 
 
-def numpy_selective(p, us, resets):
+def numpy_selective(p, us):
     x, window, ys = np.zeros((WIDTH, STATE)), [np.zeros(WIDTH)] * 3, []
-    for u, reset in zip(dense(p["Dense_0"], us), resets, strict=True):
-        if reset:
-            x, window = np.zeros((WIDTH, STATE)), [np.zeros(WIDTH)] * 3
+    for u in dense(p["Dense_0"], us):
         window = [u, *window]
         u = silu(p["bias"] + sum(k * w for k, w in zip(p["kernel"], window, strict=True)))
         window = window[:3]
@@ -172,11 +172,10 @@ def numpy_selective(p, us, resets):
     return np.stack(ys)
 
 
-def numpy_gru(p, us, resets):
+def numpy_gru(p, us):
     h, ys = np.zeros(WIDTH), []
     u_r, u_z, u_n = np.split(p["recurrent"], 3, axis=1)
-    for u, reset in zip(dense(p["Dense_0"], us), resets, strict=True):
-        h = np.zeros(WIDTH) if reset else h
+    for u in dense(p["Dense_0"], us):
         w_r, w_z, w_n = np.split(u, 3)
         z = sigmoid(w_z + h @ u_z)
         n = np.tanh(w_n + sigmoid(w_r + h @ u_r) * (h @ u_n + p["bias"]))
@@ -185,10 +184,9 @@ def numpy_gru(p, us, resets):
     return np.stack(ys)
 
 
-def numpy_lstm(p, us, resets):
+def numpy_lstm(p, us):
     c, h, ys = np.zeros(WIDTH), np.zeros(WIDTH), []
-    for u, reset in zip(dense(p["Dense_0"], us), resets, strict=True):
-        c, h = (np.zeros(WIDTH), np.zeros(WIDTH)) if reset else (c, h)
+    for u in dense(p["Dense_0"], us):
         i, f, o, g = np.split(u + h @ p["recurrent"], 4)
         c = sigmoid(f + 1.0) * c + sigmoid(i) * np.tanh(g)
         h = sigmoid(o) * np.tanh(c)
@@ -204,19 +202,19 @@ LAYERS = {"s5": "S5", "lru": "LRU", "selective": "Selective", "gru": "GRU", "lst
 @pytest.mark.parametrize(("compute_dtype", "rtol"), [("float32", 1e-6), ("bfloat16", 1e-2)])
 def test_against_numpy(name, compute_dtype, rtol, x64):
     """In double precision where products are not rounded; the rest is double in either."""
-    memory, params, carry, xs, resets = setup(name, 80, compute_dtype=compute_dtype)
+    memory, params, carry, xs = setup(name, 80, compute_dtype=compute_dtype)
     # Numbers that no initialisation has: biases that are zero at first would hide what they do.
     leaves, treedef = jax.tree.flatten(params)
     rng = np.random.default_rng(0)
     params = treedef.unflatten([np.asarray(x, float) + 0.1 * rng.normal(size=x.shape) for x in leaves])
-    _, outs = jax.jit(memory.unroll)(params, carry, xs, resets)
+    _, outs = jax.jit(memory.unroll)(params, carry, xs)
     assert outs.dtype == np.float64
     p = params["params"]
     for i in range(2):
         x = dense(p["Dense_0"], np.asarray(xs[:, i]))
         norm = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-6)
         norm = norm * p["LayerNorm_0"]["scale"] + p["LayerNorm_0"]["bias"]
-        y = gelu(NUMPY[name](p[f"{LAYERS[name]}_0"], norm, np.asarray(resets[:, i])))
+        y = gelu(NUMPY[name](p[f"{LAYERS[name]}_0"], norm))
         expected = x + y * sigmoid(dense(p["Dense_1"], y))
         error = np.abs(outs[:, i] - expected).max() / np.abs(expected).max()
         assert error < rtol and (error > 1e-4) == (compute_dtype == "bfloat16")

@@ -39,12 +39,14 @@ def test_baselines_with_weights_against_numpy(x64):
     ours = returns.baseline_advantages(t, 0.9, 1.0, jnp.asarray(weights, float))
     obs, reward = np.asarray(t.obs_tm1), np.asarray(t.reward_t)
     time = np.asarray(t.time_tm1)[..., None] / 100.0
-    features = np.concatenate([obs, obs**2, time, time**2, time**3, np.ones_like(time)], axis=-1)
+    features = np.concatenate([obs, obs**2, time, time**2, time**3], axis=-1)
     total = np.stack([sum(0.9**k * reward[:, i + k] for k in range(7 - i)) for i in range(7)], axis=1)
     stands = np.repeat(np.arange(5), weights)
-    x, y = features[stands].reshape(-1, 10), total[stands].ravel()
-    ridge = 1e-5 * np.trace(x.T @ x) / 10 * np.eye(10)
-    wanted = total - features @ np.linalg.solve(x.T @ x + ridge, x.T @ y)
+    x, y = features[stands].reshape(-1, 9), total[stands].ravel()
+    mean, std = x.mean(axis=0), x.std(axis=0)
+    x = (x - mean) / std
+    slope = np.linalg.solve(x.T @ x + 1e-5 * len(x) * np.eye(9), x.T @ (y - y.mean()))
+    wanted = total - y.mean() - (features - mean) / std @ slope
     np.testing.assert_allclose(ours, wanted, atol=1e-9)
 
 
@@ -75,6 +77,27 @@ def test_the_rule_against_numpy():
         np.testing.assert_array_equal(learner.params, 0.0 if fallen else 1.0)
         np.testing.assert_array_equal(learner.replay, 0.0 if fallen else 1.0)
         assert learner.step_scale == (0.25 if fallen else 0.5)
+
+
+@pytest.mark.parametrize("spread", ["normal", "exponential"])
+def test_an_unchanged_policy_is_rarely_taken_back(spread):
+    """In a hundred looks at returns that all have one distribution, at most about as often as `false_alarm` says."""
+    config, num_tasks = OnlineConfig(episodes=100), 2000
+    draw = getattr(jax.random, spread)
+    first = draw(jax.random.key(0), (num_tasks, config.replay))
+
+    def share_taken_back(tolerance):
+        def look(window, key):
+            window = jnp.concatenate([window[:, 1:], draw(key, (num_tasks, 1))], axis=1)
+            learner = Learner((), (), (), window, jnp.ones(num_tasks))
+            start = learner._replace(returns=first)
+            return window, jax.vmap(learning_online.restore_fallen, in_axes=(None, 0, 0))(tolerance, learner, start)[1]
+
+        _, fallen = jax.lax.scan(look, first, jax.random.split(jax.random.key(1), config.episodes))
+        return float(fallen.any(axis=0).mean())
+
+    assert share_taken_back(config.tolerance) <= config.false_alarm + 0.015
+    assert share_taken_back(2.0) > 0.25  # a bound for one look
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +134,7 @@ def test_it_learns(learn):
 
 def test_steps_that_are_too_long_are_taken_back(learn):
     """Nothing good comes of them: the rule strikes, and the end is the start wherever the latest returns are no better."""
-    params, online, before, after = learn(OnlineConfig(episodes=30, lr=100.0, tolerance=1.0))
+    params, online, before, after = learn(OnlineConfig(episodes=30, lr=100.0, false_alarm=0.9))
     assert online.restored.any()
     assert after > before - 0.5
     both = zip(jax.tree.leaves(params), jax.tree.leaves(online.params), strict=True)
@@ -150,7 +173,15 @@ def test_ratios_are_one_before_the_first_step(make_point, tiny_algorithms, polic
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("episodes", 0), ("replay", 1), ("ensemble", 1), ("lr", 0.0), ("clip", -1.0), ("gamma", 1.5), ("tolerance", -1.0)],
+    [
+        ("episodes", 0),
+        ("replay", 1),
+        ("ensemble", 1),
+        ("lr", 0.0),
+        ("clip", -1.0),
+        ("gamma", 1.5),
+        ("false_alarm", 1.0),
+    ],
 )
 def test_bad_settings(field, value):
     with pytest.raises(ConfigError, match=field):

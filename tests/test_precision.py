@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from metarl_jax.algorithms import make_algorithm
+from metarl_jax.algorithms.critic import CriticConfig
 from metarl_jax.errors import ConfigError
 from metarl_jax.networks import MEMORIES, MemoryConfig, NetworkConfig, make_memory, make_network
 
-CRITIC = NetworkConfig(hidden=(11,))  # a width that nothing else has
+CRITIC = CriticConfig(NetworkConfig(hidden=(11,)))  # a width that nothing else has
 
 
 def products(fn, *args):
@@ -34,7 +35,7 @@ def test_all_products_of_memories(name):
     """But that of the step sizes of `selective`. What a memory holds and says is never rounded."""
     memory = make_memory(MemoryConfig(name, width=8, state=4), "bfloat16")
     params, carry = memory.init(jax.random.key(0), 3), memory.init_carry((2,))
-    args = params, carry, jnp.ones((5, 2, 3)), jnp.zeros((5, 2), bool)
+    args = params, carry, jnp.ones((5, 2, 3))
     assert products(memory.unroll, *args).count("f32") == (name == "selective")
     assert products(memory.unroll, *args).count("bf16") >= 4
     dtypes = {x.dtype for x in jax.tree.leaves((params, jax.eval_shape(memory.unroll, *args)))}

@@ -25,14 +25,11 @@ def episode_end(t):
 
 @pytest.mark.parametrize("jit", [False, True])
 def test_discounted_returns(jit):
-    bootstrap = 2.5
     fn = jax.jit(returns.discounted_returns) if jit else returns.discounted_returns
-    ours = fn(REWARD, GAMMA * (1.0 - LAST.astype(np.float32)), jnp.float32(bootstrap))
+    ours = fn(REWARD, GAMMA * (1.0 - LAST.astype(np.float32)))
     for t in range(10):
         end = episode_end(t)
         expected = sum(GAMMA ** (i - t) * REWARD[i] for i in range(t, end + 1))
-        if not LAST[end]:
-            expected += GAMMA ** (end + 1 - t) * bootstrap
         np.testing.assert_allclose(ours[t], expected, rtol=1e-5, atol=1e-6)
 
 
@@ -59,7 +56,7 @@ def test_gae_with_lambda_1_is_return_minus_value():
 
 def test_linear_features():
     features = returns.linear_features(jnp.array([0.5, -20.0, 3.0]), jnp.array(40))
-    expected = [0.5, -10.0, 3.0, 0.25, 100.0, 9.0, 0.4, 0.16, 0.064, 1.0]
+    expected = [0.5, -10.0, 3.0, 0.25, 100.0, 9.0, 0.4, 0.16, 0.064]
     np.testing.assert_allclose(features, expected, rtol=1e-6)
 
 
@@ -71,28 +68,63 @@ def _regression():
 
 
 def _ridge(features, target, ridge):
-    """The penalty as extra rows of a least-squares problem, which NumPy solves by singular values."""
-    size = features.shape[1]
-    rows = np.concatenate([features, np.sqrt(ridge * np.sum(features**2) / size) * np.eye(size)])
-    return np.linalg.lstsq(rows, np.concatenate([target, np.zeros(size)]), rcond=None)[0]
+    """The penalty as extra rows of a least-squares problem in standardised features, which NumPy solves by singular values."""
+    mean, std = features.mean(axis=0), features.std(axis=0)
+    x, size = (features - mean) / std, features.shape[1]
+    rows = np.concatenate([x, np.sqrt(ridge * len(x)) * np.eye(size)])
+    return target.mean() + x @ np.linalg.lstsq(rows, np.append(target - target.mean(), np.zeros(size)), rcond=None)[0]
 
 
 @pytest.mark.parametrize("ridge", [1e-5, 0.1])
 def test_linear_baseline_is_ridge_regression(x64, ridge):
     features, target = _regression()
-    weights = returns.fit_linear_baseline(jnp.asarray(features), jnp.asarray(target), ridge=ridge)
-    np.testing.assert_allclose(weights, _ridge(features, target, ridge), rtol=1e-6, atol=1e-8)
+    values = returns.fit_linear_baseline(jnp.asarray(features), jnp.asarray(target), ridge=ridge)(features)
+    np.testing.assert_allclose(values, _ridge(features, target, ridge), rtol=1e-6, atol=1e-8)
+
+
+def test_weights_count_rows(x64):
+    """Whole numbers as weights are repeated rows."""
+    features, target = _regression()
+    weights = np.random.default_rng(2).integers(1, 4, len(target))
+    weighted = returns.fit_linear_baseline(jnp.asarray(features), jnp.asarray(target), jnp.asarray(weights, float))
+    repeated = returns.fit_linear_baseline(*(jnp.repeat(x, weights, axis=0) for x in (features, target)))
+    np.testing.assert_allclose(weighted(features), repeated(features), rtol=1e-8)
 
 
 def test_linear_baseline_in_float32():
     features, target = _regression()
-    weights = returns.fit_linear_baseline(jnp.asarray(features, jnp.float32), jnp.asarray(target, jnp.float32))
-    assert weights.dtype == jnp.float32
-    np.testing.assert_allclose(features @ np.asarray(weights), features @ _ridge(features, target, 1e-5), atol=1e-4)
+    baseline = returns.fit_linear_baseline(jnp.asarray(features, jnp.float32), jnp.asarray(target, jnp.float32))
+    values = baseline(jnp.asarray(features, jnp.float32))
+    assert values.dtype == jnp.float32
+    np.testing.assert_allclose(values, _ridge(features, target, 1e-5), atol=1e-4)
+
+
+def _explained(values, target):
+    return 1.0 - np.var(target - np.asarray(values, np.float64)) / np.var(target)
+
+
+@pytest.mark.parametrize("offset", [0.0, 5.0])
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+@pytest.mark.parametrize("length", [100, 1000, 5000])
+def test_linear_baseline_explains_what_least_squares_does(length, scale, offset):
+    """Ten episodes whose value depends on the observation, at every length of episodes and scale of observations."""
+    rng = np.random.default_rng(0)
+    obs, time = scale * (offset + 0.3 * rng.normal(size=(10, length, 5))), np.tile(np.arange(length), (10, 1))
+    features = jax.vmap(jax.vmap(returns.linear_features))(jnp.asarray(obs, jnp.float32), jnp.asarray(time))
+    features = np.array(features.reshape(-1, features.shape[-1]))
+    seen = np.clip(obs, -10.0, 10.0)  # as the features have it
+    target = seen[..., 0] - 0.5 * seen[..., 1] + (1.0 + seen[..., 2].std()) * (1.0 - time / length) ** 2
+    target = (target + 0.3 * target.std() * rng.normal(size=target.shape)).ravel()
+    exact = np.concatenate([features.astype(np.float64), np.ones((len(features), 1))], axis=1)
+    exact = exact / np.maximum(np.abs(exact).max(axis=0), 1e-30)
+    best = _explained(exact @ np.linalg.lstsq(exact, target, rcond=None)[0], target)
+    ours = returns.fit_linear_baseline(jnp.asarray(features), jnp.asarray(target, jnp.float32))(features)
+    assert best > 0.5
+    np.testing.assert_allclose(_explained(ours, target), best, atol=0.005)
 
 
 def test_linear_baseline_of_constant_observations_is_finite():
-    """Columns that repeat each other make the normal equations singular; the penalty must keep them solvable."""
-    features = jax.vmap(returns.linear_features)(jnp.ones((30, 5)), jnp.zeros(30))
-    weights = returns.fit_linear_baseline(features, jnp.full(30, 4.0))
-    np.testing.assert_allclose(features @ weights, 4.0, rtol=1e-3)
+    """Columns without variance make the normal equations singular; the penalty must keep them solvable."""
+    features = jax.vmap(returns.linear_features)(jnp.full((30, 5), 0.7), jnp.zeros(30))
+    baseline = returns.fit_linear_baseline(features, jnp.full(30, 4.0))
+    np.testing.assert_allclose(baseline(features), 4.0, rtol=1e-6)

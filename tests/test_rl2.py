@@ -9,6 +9,7 @@ import pytest
 
 from metarl_jax import evaluation, rollout
 from metarl_jax.algorithms import make_algorithm, rl2
+from metarl_jax.algorithms.critic import CriticConfig
 from metarl_jax.algorithms.ppo_update import PpoUpdateConfig
 from metarl_jax.algorithms.rl2 import Rl2Config
 from metarl_jax.errors import ConfigError
@@ -24,8 +25,7 @@ CONFIG = Rl2Config(
     chunk=4,
     gamma=0.9,
     gae_lambda=0.7,
-    reward_scale=0.5,
-    critic=NetworkConfig(hidden=(8,)),
+    critic=CriticConfig(NetworkConfig(hidden=(8,)), coef=1.0, reward_scale=0.5),
     update=PpoUpdateConfig(minibatches=3),
 )
 
@@ -48,8 +48,8 @@ def trial(env, config, policy_config, seed=0, stats=None):
         start = rollout.start(env, tasks, key, shape, rollout.no_history(env.spec, shape, policy.init_carry(shape)))
         params = jax.tree.map(lambda x: jnp.stack([x] * shape[0]), algorithm.policy_params(state))
         num_steps = config.episodes * env.spec.horizon
-        end, t = rollout.collect(env, algorithm.act(state, params), tasks, start, key, num_steps)
-        return state, t, end, rl2.prepare(config, model, state, t, end)
+        _, t = rollout.collect(env, algorithm.act(state, params), tasks, start, key, num_steps)
+        return state, t, rl2.prepare(config, model, state, t)
 
     return model, *go(jax.random.key(seed))
 
@@ -60,12 +60,13 @@ def test_first_ratios_are_one(make_point, tiny_policy, name, shared):
     policy_config = dataclasses.replace(tiny_policy, memory=MemoryConfig(name, width=8, state=4, layers=2))
     config = dataclasses.replace(CONFIG, shared_memory=shared)
     env = make_point(reach=0.8)
-    model, state, t, _, (steps, carries) = trial(env, config, policy_config)
+    model, state, t, (steps, carries) = trial(env, config, policy_config)
     assert t.terminated_t.any() and t.last_tm1.any()
     policy = make_policy(policy_config, env.spec)
     for rows in np.arange(6).reshape(3, 2):
-        batch, _ = rl2.take_trials(steps, carries, rows)
-        _, dist, _ = jax.jit(model.apply)(state.params, batch.context)
+        batch, value, _ = rl2.take_trials(steps, carries, rows)
+        _, dist, value_now = jax.jit(model.apply)(state.params, batch.context)
+        np.testing.assert_allclose(value_now, value, atol=1e-5)
         log_prob = policy.distribution.log_prob(dist, batch.action)
         assert log_prob.shape == (4, 8)
         np.testing.assert_allclose(np.exp(log_prob - batch.log_prob), 1.0, atol=1e-5)
@@ -74,19 +75,16 @@ def test_first_ratios_are_one(make_point, tiny_policy, name, shared):
 
 
 def test_targets_against_numpy(make_point, tiny_policy):
-    """Values go on through the ends of episodes and are asked for once more at the end of the trial."""
+    """Values go on through the ends of episodes and end with the trial: nothing that follows it counts."""
     policy_config = dataclasses.replace(tiny_policy, memory=MemoryConfig("gru", width=8), normalize_obs=True)
     env = make_point(reach=0.8)
     past = np.random.default_rng(0).normal([0.3, -0.2, -1.0], [0.5, 0.7, 0.6], size=(50, 3))  # observations, reward
-    model, state, t, end, (steps, _) = trial(env, CONFIG, policy_config, stats=normalize.of_batch(jnp.asarray(past)))
+    model, state, t, (steps, _) = trial(env, CONFIG, policy_config, stats=normalize.of_batch(jnp.asarray(past)))
     t = jax.tree.map(lambda x: np.asarray(x).reshape(6, 16, *x.shape[3:]), t)
-    last = np.asarray(end.history.last, float).reshape(6, 1)
     seen = np.concatenate([t.obs_tm1, t.reward_tm1[..., None], t.action_tm2, t.last_tm1[..., None]], axis=-1)
-    after = np.concatenate([end.obs, end.history.reward[..., None], end.history.action], axis=-1).reshape(6, -1)
-    seen = np.concatenate([seen, np.concatenate([after, last], axis=-1)[:, None]], axis=1)
     seen[..., :3] = (seen[..., :3] - past.mean(axis=0)) / past.std(axis=0)
     context = rl2.Sequence(jnp.asarray(np.swapaxes(seen, 0, 1)), model.init_carry((6,)))
-    value = np.asarray(model.apply(state.params, context)[2], np.float64).T
+    value = np.append(np.asarray(model.apply(state.params, context)[2], np.float64).T, np.zeros((6, 1)), axis=1)
     advantage, ahead = np.zeros((6, 16)), np.zeros(6)
     for i in reversed(range(16)):
         ahead = 0.5 * t.reward_t[:, i] + 0.9 * value[:, i + 1] - value[:, i] + 0.9 * 0.7 * ahead
@@ -114,7 +112,11 @@ class Sides:
 def sides():
     """A trained policy."""
     config = Rl2Config(
-        num_tasks=32, envs_per_task=2, chunk=5, critic=NetworkConfig(hidden=(16,)), optimizer=OptimizerConfig(lr=3e-3)
+        num_tasks=32,
+        envs_per_task=2,
+        chunk=5,
+        critic=CriticConfig(NetworkConfig(hidden=(16,)), coef=1.0),
+        optimizer=OptimizerConfig(lr=3e-3),
     )
     memory = MemoryConfig("gru", width=16)
     policy = PolicyConfig(memory=memory, network=NetworkConfig(hidden=(16,)), init_log_std=-0.5)

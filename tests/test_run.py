@@ -27,8 +27,8 @@ from metarl_jax.runs.clock import FIELDS
 from metarl_jax.runs.runlog import RunLog
 from metarl_jax.runs.signals import Interrupted
 from metarl_jax.runs.training import TrainingError
-from metarl_jax.runs.window import base_key, each_seed, make_window
-from metarl_jax.types import Algorithm, Kept, RunState
+from metarl_jax.runs.window import each_seed, make_window
+from metarl_jax.types import Adaptation, Algorithm, Kept, RunState
 
 EVALUATION = EvaluationConfig(tasks=3, episodes=2, steps=1)
 PNG = b"\x89PNG\r\n"
@@ -94,7 +94,7 @@ def saved(directory, config, make_point, which="latest"):
     """The state in the run's checkpoint."""
     algorithm = algorithms.make_algorithm(config.algorithm, make_point(), config.policy, config.iterations)
     checkpoints = Checkpoints(directory / "checkpoints", config.keep_checkpoints)
-    state = checkpoints.restore(jax.eval_shape(algorithm.init, base_key(config.seed)), which)
+    state = checkpoints.restore(jax.eval_shape(algorithm.init, jax.random.key(0)), which)
     checkpoints.close()
     return state
 
@@ -220,6 +220,7 @@ def scripted(score=lambda step: 0.0, bad=lambda step, lr_scale: False):
         init_carry=lambda shape: (),
         keeps_history=False,
         adapt=lambda state, params, t: params,
+        adaptation=Adaptation(1, 2),
         env_steps_per_iteration=100,
     )
 
@@ -472,14 +473,14 @@ def test_write_atomically_keeps_the_old_file(tmp_path, monkeypatch):
 def test_window_counts(make_point):
     """One program for windows of any length, and its iterations are those of single steps."""
     algorithm = scripted(score=lambda step: step)
-    keys = jnp.stack([base_key(0), base_key(1)])
+    keys = jnp.stack([jax.random.key(0), jax.random.key(1)])
     window = jax.jit(make_window(algorithm, keys, 4))
     states = jax.jit(each_seed(algorithm.init, 2))(keys)
     states, logs = window(states, 3)
     assert states.step.tolist() == [3, 3] and np.asarray(logs["finite"]).tolist() == [[True, True, True, False]] * 2
     for seed in range(2):
         np.testing.assert_array_equal(logs["return_after"][seed, :3], [0.0, 1.0, 2.0])
-        expected = [jax.random.uniform(jax.random.fold_in(base_key(seed), i)) for i in range(3)]
+        expected = [jax.random.uniform(jax.random.fold_in(jax.random.key(seed), i)) for i in range(3)]
         np.testing.assert_array_equal(logs["loss"][seed, :3], expected)
     window(states, 4)
     assert window._cache_size() == 1
@@ -489,7 +490,7 @@ def test_window_counts(make_point):
 def test_training_compiles_one_window(configure, make_point, algorithm):
     config = configure(algorithm)
     made = algorithms.make_algorithm(config.algorithm, make_point(), config.policy, config.iterations)
-    keys = base_key(0)[None]
+    keys = jax.random.key(0)[None]
     window = jax.jit(make_window(made, keys, 1))
     states = jax.jit(each_seed(made.init, 1))(keys)
     for _ in range(3):

@@ -18,7 +18,6 @@ from metarl_jax import cli, sharding
 from metarl_jax.algorithms import make_algorithm
 from metarl_jax.errors import ConfigError
 from metarl_jax.runs.checkpoint import Checkpoints
-from metarl_jax.runs.window import base_key
 from metarl_jax.types import Kept, RunState, Suite
 
 TINY = ["--iterations", "3", "--horizon", "6", "--algorithm.num-tasks", "4", "--algorithm.envs-per-task", "2"]
@@ -208,14 +207,14 @@ def test_nothing_waits_for_a_thread_of_xla(make_point, tiny_algorithms, tiny_pol
     threads, for ever.
     """
     algorithm = make_algorithm(tiny_algorithms["maml-ppo"], make_point(), tiny_policy, 1)
-    states = jax.eval_shape(algorithm.init, base_key(0))
-    program = jax.jit(algorithm.iterate).lower(states, base_key(0)).as_text()
+    states = jax.eval_shape(algorithm.init, jax.random.key(0))
+    program = jax.jit(algorithm.iterate).lower(states, jax.random.key(0)).as_text()
     assert "while" in program and "lapack" not in program
 
 
 @pytest.mark.slow
 def test_seeds_that_do_not_fit_together(tmp_path, monkeypatch, capfd):
-    monkeypatch.setattr("metarl_jax.runs.window._free_bytes", lambda: 1000)
+    monkeypatch.setattr("metarl_jax.runs.memory.free_bytes", lambda: 1000)
     assert cli.main(["train", *RUNS["reptile"], "--seeds", "0", "1", "--run-dir", str(tmp_path / "all")]) == 0
     assert "GiB are free: they are trained one after the other" in capfd.readouterr().err
     assert len(list((tmp_path / "all").glob("seed-*/summary.json"))) == 2

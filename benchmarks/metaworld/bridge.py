@@ -18,7 +18,7 @@ from ...errors import ConfigError, lookup
 from ...policies import make_policy
 from ...runs.runlog import write_atomically
 from ...show import plots
-from ...types import Algorithm, EnvSpec, RunState
+from ...types import Adaptation, Algorithm, EnvSpec, RunState
 from . import evaluators, host
 from .agents import RunAgent
 from .workers import WorkerEnvs
@@ -37,10 +37,11 @@ class Request(NamedTuple):
     horizon: int
     seed: int  # of goals and actions
     mode: bool  # the most likely actions instead of draws in evaluation episodes
+    steps: int = 1  # adaptation steps of a point, each on as many episodes
 
 
-def request(config: ExperimentConfig, asked: Any) -> Request:
-    """What the options `asked` of `metarl evaluate --on metaworld` mean for a run.
+def request(config: ExperimentConfig, adaptation: Adaptation, asked: Any) -> Request:
+    """What the options `asked` of `metarl evaluate --on metaworld` mean for a run that was trained to adapt so.
 
     Raises:
       ConfigError: an unknown suite, split or evaluator, or a number out of range.
@@ -48,10 +49,13 @@ def request(config: ExperimentConfig, asked: Any) -> Request:
     name = run_name(config)
     suite = host.full_name(asked.suite) if asked.suite else host.suite_of(name)
     kinds = lookup(asked.evaluator or "per-goal", EVALUATORS, "evaluator")
-    episodes = config.evaluation.episodes if asked.episodes is None else asked.episodes
+    own = config.evaluation.following(adaptation)
+    episodes = own.episodes if asked.episodes is None else asked.episodes
     # A run that is judged without adaptation steps does not adapt, and where the goal is shown there is nothing to find out.
-    adapts = config.evaluation.steps > 0 and not host.shows_goal(suite)
-    points = tuple(sorted(set(asked.adaptation_episodes or (evaluators.POINTS if adapts else (0,)))))
+    adapts = own.steps > 0 and not host.shows_goal(suite)
+    by_memory = adaptation.episodes is None
+    usual = {*evaluators.POINTS, own.steps if by_memory else own.episodes} if adapts else {0}
+    points = tuple(sorted(set(asked.adaptation_episodes) or usual))
     horizon = HORIZON if asked.horizon is None else asked.horizon
     if min(points) < 0:
         raise ConfigError(f"--adaptation-episodes must not be negative: {points}.")
@@ -62,7 +66,7 @@ def request(config: ExperimentConfig, asked: Any) -> Request:
         raise ConfigError(f"--seed must lie in [0, 2**32 - 1) on the package, not {seed}.")
     split = host.find_split(suite, asked.split)
     mode = lookup(asked.actions or "sampled", {"sampled": False, "mode": True}, "choice of actions")
-    return Request(suite, split, kinds, episodes, points, horizon, seed, mode)
+    return Request(suite, split, kinds, episodes, points, horizon, seed, mode, 1 if by_memory else max(1, own.steps))
 
 
 def run_name(config: ExperimentConfig) -> Name:
@@ -128,8 +132,8 @@ def judge(
     suite = host.make_suite(wanted.suite, wanted.split, wanted.seed)
     mode_of = make_policy(config.policy, spec).distribution if wanted.mode else None
     report = wanted._asdict() | {"env": config.env, "iteration": int(state.step), "metaworld": version("metaworld")}
-    report["notes"] = notes(config, run, suite, wanted, algorithm.keeps_history)
-    goals = {"points": wanted.points, "episodes": wanted.episodes}
+    report["notes"] = notes(config, run, suite, wanted, algorithm.adaptation)
+    goals = {"points": wanted.points, "episodes": wanted.episodes, "steps": wanted.steps}
     recurrent = config.policy.memory.name != "none"
     common = suite, host.Wrapping(wanted.seed, wanted.horizon, run.reward, recurrent)
     for kind in wanted.evaluators:
@@ -151,21 +155,23 @@ def write(report: dict[str, Any], run: Path) -> list[Path]:
     """Writes what `judge` returned to RUN/eval, and its adaptation curve to RUN/plots; returns the files."""
     what = f"metaworld-{report['suite']}-{report['split']}"
     name = f"{what}-{'-'.join(report['evaluators'])}-iteration-{report['iteration']}-seed-{report['seed']}"
+    if "per-goal" in report:
+        name += f"-episodes-{report['episodes']}-after-{'-'.join(map(str, report['points']))}"
     name += f"-horizon-{report['horizon']}" * (report["horizon"] != HORIZON) + "-mode" * report["mode"]
     written = [run / "eval" / f"{name}.json"]
     write_atomically(written[0], json.dumps(report, indent=2))
     if "per-goal" in report:
-        written.append(run / "plots" / f"{what}.png")
+        written.append(run / "plots" / f"{name}.png")
         title = f"{report['suite']}, {report['split']}: success on every goal"
         plots.success_curves(report["per-goal"], written[1], title)
     return written
 
 
 def notes(
-    config: ExperimentConfig, run: Name, suite: host.HostSuite, wanted: Request, keeps_history: bool
+    config: ExperimentConfig, run: Name, suite: host.HostSuite, wanted: Request, adaptation: Adaptation
 ) -> list[str]:
-    """What a reader of the figures must know; `keeps_history` says whether a memory adapts (`Algorithm`)."""
-    said = []
+    """What a reader of the figures must know of a run that was trained to adapt so."""
+    said, by_memory = [], adaptation.episodes is None
     if run.what not in (suite.name, suite.name[4:]):
         said.append(f"trained on {config.env}, judged on another suite")
     if suite.overlap:
@@ -175,8 +181,20 @@ def notes(
     if "official" in wanted.evaluators and not suite.shows_goal and len(suite.classes) < evaluators.META_BATCH:
         said.append("official keeps the first episodes to finish under a task's name: biased upward where goals differ")
     if max(wanted.points) and "per-goal" in wanted.evaluators:
-        how = "what the memory holds after them" if keeps_history else "one adaptation step on them"
+        how = "what the memory holds after them" if by_memory else "one adaptation step on them"
         said.append(f"after N episodes: {how}, the first N that the meta-trained policy played")
+        if wanted.steps > 1:
+            said.append(f"{wanted.steps - 1} further adaptation steps follow, each on N episodes of the policy so far")
+    official = (
+        Adaptation(evaluators.ADAPTATION_EPISODES, None) if by_memory else Adaptation(1, evaluators.ADAPTATION_EPISODES)
+    )
+    if "official" in wanted.evaluators and adaptation.steps and not suite.shows_goal and adaptation != official:
+        trained = (
+            f"{adaptation.steps} episodes"
+            if by_memory
+            else f"{adaptation.steps} steps on {adaptation.episodes} episodes"
+        )
+        said.append(f"official adapts once, to {evaluators.ADAPTATION_EPISODES} episodes; training adapts in {trained}")
     if config.horizon not in (None, wanted.horizon):
         said.append(f"episodes have {wanted.horizon} steps, in training {config.horizon}")
     if run.reward != "v2":

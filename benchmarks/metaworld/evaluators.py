@@ -54,12 +54,13 @@ def official(agent: MetaLearningAgent, envs: WorkerEnvs, suite: HostSuite) -> di
     return {"success": success, "task_success": {name: float(by_task[name]) for name in suite.classes}}
 
 
-def plan_per_goal(suite: HostSuite, wrapping: Wrapping, points: Sequence[int], episodes: int) -> Plan:
+def plan_per_goal(suite: HostSuite, wrapping: Wrapping, points: Sequence[int], episodes: int, steps: int) -> Plan:
     """As many environments of each name, at most 25 in all, as divide its 50 goals."""
     num_names = len(suite.classes)
     per_task = max(d for d in range(1, NUM_GOALS + 1) if NUM_GOALS % d == 0 and (d == 1 or d * num_names <= MAX_ENVS))
     made = environments(suite, per_task, NUM_GOALS, wrapping)
-    return Plan(made, num_names * NUM_GOALS * wrapping.horizon * (max(points) + len(points) * episodes))
+    rounds = max(points) + (steps - 1) * sum(points) + len(points) * episodes
+    return Plan(made, num_names * NUM_GOALS * wrapping.horizon * rounds)
 
 
 def per_goal(
@@ -69,10 +70,12 @@ def per_goal(
     horizon: int,
     points: Sequence[int],
     episodes: int,
+    steps: int = 1,
 ) -> dict[str, Any]:
-    """Success on every goal after one adaptation step on 0 or more episodes.
+    """Success on every goal after the adaptation steps of the run, each on 0 or more episodes.
 
     The meta-trained policy plays the longest number of adaptation episodes once; each point adapts it to the first of them.
+    Further steps play their own.
 
     Args:
       agent: to judge.
@@ -81,10 +84,11 @@ def per_goal(
       horizon: steps per episode.
       points: numbers of adaptation episodes; 0 is the policy before adaptation.
       episodes: of each goal, per point.
+      steps: adaptation steps of each point but 0.
 
     Returns:
-      `adaptation_episodes`; estimates of success per point (`mean`, `iqm`, `interval`, `mean_interval`; the bootstrap resamples
-      the goals of each task); `task_success`, the same for each task; `goal_success`, by task `[points, goals]`.
+      `adaptation_episodes`; estimates of success per point (`mean`, `mean_interval`; the bootstrap resamples the goals of each
+      task); `task_success`, the same for each task; `goal_success`, by task `[points, goals]`.
     """
     num_names, num_goals = len(suite.classes), len(next(iter(suite.tasks.values())))
     per_task = envs.num_envs // num_names
@@ -92,18 +96,20 @@ def per_goal(
     for first in range(0, num_goals, per_task):
         goals = slice(first, first + per_task)
         set_goals(envs, [task for tasks in suite.tasks.values() for task in tasks[goals]])
-        experience = _adaptation_episodes(agent, envs, max(points))
+        agent.init()
+        first_experience = _adaptation_episodes(agent, envs, max(points))
         for point, count in enumerate(points):
             agent.init()
-            for timestep in experience[: count * horizon]:
-                agent.step(timestep)
-            if count:
+            for step in range(steps if count else 0):
+                experience = _adaptation_episodes(agent, envs, count) if step else first_experience[: count * horizon]
+                for timestep in experience:
+                    agent.step(timestep)
                 agent.adapt()
             success[point, :, goals] = success_of_each(agent, envs, episodes).reshape(num_names, per_task)
     by_task = {name: success[:, index] for index, name in enumerate(suite.classes)}
     return {
         "adaptation_episodes": list(points),
-        **_estimates(success.swapaxes(1, 2)),
+        **_estimates(success.reshape(len(points), -1), np.repeat(np.arange(num_names), num_goals)),
         "task_success": {name: _estimates(values) for name, values in by_task.items()},
         "goal_success": {name: values.tolist() for name, values in by_task.items()},
     }
@@ -131,9 +137,8 @@ def success_of_each(agent: Agent, envs: WorkerEnvs, episodes: int) -> np.ndarray
 
 
 def _adaptation_episodes(agent: MetaLearningAgent, envs: WorkerEnvs, episodes: int) -> list[Timestep]:
-    """What the agent, as it is after `init`, meets in whole episodes of every environment."""
+    """What the agent, as it is after `init` or `adapt`, meets in whole episodes of every environment."""
     envs.call("toggle_terminate_on_success", False)
-    agent.init()
     obs, _ = envs.reset()
     played, timesteps = np.zeros(envs.num_envs, int), []
     while (played < episodes).any():
@@ -145,7 +150,6 @@ def _adaptation_episodes(agent: MetaLearningAgent, envs: WorkerEnvs, episodes: i
     return timesteps
 
 
-def _estimates(success: np.ndarray) -> dict[str, list]:
-    """Of success per point, `[points, goals]` or `[points, goals, tasks]`."""
-    estimates = [native.estimate(values) for values in success]
-    return {name: np.array([getattr(e, name) for e in estimates]).tolist() for name in native.Estimate._fields}
+def _estimates(success: np.ndarray, tasks: np.ndarray | None = None) -> dict[str, list]:
+    """Of success per point, `[points, N]`, at N goals of these `tasks` `[N]`, or of one."""
+    return native.by_point([native.estimate(values, tasks) for values in success], native.SUCCESS_FIELDS)

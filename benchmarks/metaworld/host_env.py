@@ -18,10 +18,11 @@ from metaworld.env_dict import ALL_V3_ENVIRONMENTS
 from ... import envs
 from ...envs.metaworld import MetaWorldEnv, parse
 from ...envs.metaworld.suites import Split
+from ...envs.physics.mujoco import num_threads
 from ...errors import ConfigError
 from ...types import Array, Key, MetaEnv, Suite, Task, TimeStep
 from .worker import INFO
-from .workers import TIMEOUT, Worker, num_cores
+from .workers import TIMEOUT, Worker
 
 logging.getLogger("jax._src.callback").setLevel(
     logging.CRITICAL
@@ -46,7 +47,7 @@ class Pool:
     def ask(self, command: str, index: int, *rows: np.ndarray) -> list[np.ndarray]:
         """The answers to a command of `worker.Simulators` about `rows` `[n, ...]`, shared out among the workers."""
         with self._lock:
-            while len(self._workers) < num_cores():
+            while len(self._workers) < num_threads():
                 self._workers.append(Worker("Simulators", self._names, TIMEOUT, *self._build))
                 self._workers[-1].receive()
             # Neighbouring rows have the same task, and each worker keeps environments of the tasks that it meets.

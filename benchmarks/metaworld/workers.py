@@ -4,7 +4,6 @@ A few processes step a group of environments each: one message to and from every
 """
 
 import mmap
-import os
 import socket
 import subprocess
 import sys
@@ -16,6 +15,8 @@ from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
+
+from ...envs.physics.mujoco import num_threads
 
 TIMEOUT = 120.0  # seconds for a worker to answer; to build ten environments takes about three
 
@@ -136,11 +137,6 @@ class Worker:
         return answer
 
 
-def num_cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 class WorkerEnvs(gymnasium.vector.VectorEnv):
     """Environments dealt out to workers in turn; where an episode ends, the next one begins within the same step.
 
@@ -166,7 +162,7 @@ class WorkerEnvs(gymnasium.vector.VectorEnv):
     ):
         self.num_envs, self.names = len(makers), tuple(names)
         self._on_step = on_step
-        count = min(num_workers or num_cores(), self.num_envs)
+        count = min(num_workers or num_threads(), self.num_envs)
         self._workers = [Worker("Group", names[i::count], timeout, makers[i::count]) for i in range(count)]
         self._receive()
 

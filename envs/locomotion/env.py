@@ -9,7 +9,7 @@ import mujoco
 
 from ...types import Array, EnvSpec, Key, Task, TimeStep
 from ..physics import ModelParams, PhysicsState, make_physics
-from ..task_sets import fixed_tasks, pick_from
+from ..task_sets import OneOf, fixed_tasks
 from .bodies import Body
 
 
@@ -51,7 +51,7 @@ class LocomotionEnv:
         self.physics = make_physics(model, family.body.substeps, physics, family.fields)
         self.dt = model.opt.timestep * family.body.substeps  # s per step
         self.tasks = fixed_tasks(family.sample_task, family.num_tasks, split)
-        self._sample_task = family.sample_task if self.tasks is None else pick_from(self.tasks)
+        self._sample_task = family.sample_task if self.tasks is None else OneOf(self.tasks)
         obs = jax.eval_shape(lambda key: self._observe(self.physics.reset(*self._initial(key), {})), jax.random.key(0))
         self.spec = EnvSpec(
             name=name,

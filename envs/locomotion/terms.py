@@ -4,9 +4,11 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ...types import Array, Key
 from ..physics import PhysicsState
+from ..task_sets import OneOf
 
 
 def uniform(low: float, high: float, shape: tuple[int, ...] = ()) -> Callable[[Key], Array]:
@@ -14,9 +16,7 @@ def uniform(low: float, high: float, shape: tuple[int, ...] = ()) -> Callable[[K
     return lambda key: jax.random.uniform(key, shape, minval=low, maxval=high)
 
 
-def sample_direction(key: Key) -> Array:
-    """-1 or +1: backward or forward along x."""
-    return jax.random.rademacher(key, (), float)
+sample_direction = OneOf(np.array([-1.0, 1.0]))  # backward or forward along x
 
 
 sample_angle = uniform(0.0, 2 * jnp.pi)  # rad

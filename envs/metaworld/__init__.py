@@ -19,7 +19,7 @@ import jax.numpy as jnp
 
 from ...errors import ConfigError, lookup
 from ...types import MetaEnv, Suite
-from .env import HORIZON, MetaWorldEnv, Variant
+from .env import HORIZON, MetaWorldEnv, Variant, step_together
 from .family import Moment, Verdict
 from .suites import SUITES, Split, draw_vectors, suite_vectors
 from .tasks import FAMILIES
@@ -76,7 +76,9 @@ def make(name: str, physics: str, horizon: int | None, split: Split) -> MetaEnv 
         return MetaWorldEnv(own_name, FAMILIES[family_name], variant, physics, horizon or HORIZON)
 
     members = tuple(member(index, family_name) for index, family_name in enumerate(names))
-    return members[0] if len(members) == 1 else Suite(members[0].spec._replace(name=name), members)
+    if len(members) == 1:
+        return members[0]
+    return Suite(members[0].spec._replace(name=name), members, step_together(members))
 
 
 def _reward(family_name: str, version: str) -> Callable[[Moment], Verdict]:

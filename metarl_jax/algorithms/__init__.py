@@ -4,7 +4,6 @@ To add one: a file with a frozen config dataclass (`name` is its key here) and `
 iterations) -> Algorithm`, and a line in ALGORITHMS.
 """
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -27,11 +26,9 @@ ALGORITHMS: dict[str, Entry] = {
     ),
     "fomaml": Entry(maml_ppo.MamlPpoConfig(first_order=True), maml_ppo.make, "... with first-order gradients"),
     "promp": Entry(
-        maml_ppo.MamlPpoConfig(
-            inner=dataclasses.replace(maml_ppo.InnerLoopConfig(), surrogate="ratio"), inner_kl_coef=5e-4
-        ),
+        maml_ppo.MamlPpoConfig(inner_kl_coef=5e-4),
         maml_ppo.make,
-        "... with ProMP's low-variance surrogate and inner KL penalty",
+        "... with ProMP's penalty on the KL of the policies before adaptation",
     ),
     "reptile": Entry(reptile.ReptileConfig(), reptile.make, "moves towards the adapted parameters, no meta-gradient"),
     "rl2": Entry(rl2.Rl2Config(), rl2.make, "PPO over trials of several episodes; the policy's memory adapts"),

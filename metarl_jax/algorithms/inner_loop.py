@@ -25,8 +25,9 @@ class InnerLoopConfig:
     """Step size."""
     learn_lr: bool = False
     """Learn one step size per parameter, starting from `lr` (Meta-SGD)."""
-    surrogate: Literal["log_prob", "ratio"] = "log_prob"
-    """Policy-gradient loss: `log_prob` as in MAML, `ratio` as in ProMP (right curvature at low variance)."""
+    surrogate: Literal["ratio", "log_prob"] = "ratio"
+    """Policy-gradient loss: `ratio` has the return's curvature at low variance (ProMP); `log_prob`, as MAML was published, has
+    the same gradient and no curvature in expectation, so that second order with it is little more than first order."""
     gamma: float = 0.99
     """Discount."""
     gae_lambda: float = 1.0

@@ -10,7 +10,7 @@ from .. import rollout, sharding
 from ..errors import ConfigError, nearest_divisors
 from ..learning.optim import OptimizerConfig, init_run_state, make_optimizer
 from ..policies import PolicyConfig, make_act, make_policy
-from ..types import Algorithm, Array, Key, MetaEnv, Metrics, Params, RunState, Suite
+from ..types import Adaptation, Algorithm, Array, Key, MetaEnv, Metrics, Params, RunState, Suite
 from .diagnostics import action_metrics, trial_metrics
 from .inner_loop import InnerLoop, InnerLoopConfig
 from .ppo_update import Batch, PpoUpdateConfig, Weights, init_kept, mean_metrics, policy_loss, run_epochs
@@ -92,6 +92,7 @@ def make(config: MamlPpoConfig, env: MetaEnv | Suite, policy_config: PolicyConfi
         policy_params=lambda state: state.params["policy"],
         act=lambda state, params: make_act(policy, state.obs_stats, params, 0),
         adapt=inner.adapt_tasks,
+        adaptation=Adaptation(config.inner.steps, config.envs_per_task),
         init_carry=policy.init_carry,
         keeps_history=False,
         env_steps_per_iteration=inner.env_steps_per_trial(shape),

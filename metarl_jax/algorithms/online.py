@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import scipy.stats
 
 from .. import evaluation, rollout
 from ..errors import ConfigError
@@ -40,8 +41,9 @@ class OnlineConfig:
     """Exponential weight of generalised advantage estimation."""
     ensemble: int = 8
     """Baselines, each fitted to other weights of the episodes; where they disagree, steps are shorter."""
-    tolerance: float = 2.0
-    """Standard errors that the mean return of the latest episodes may lie below that of the start."""
+    false_alarm: float = 0.05
+    """Probability with which a policy that is no worse than at the start is taken back nevertheless, in all episodes together;
+    0 takes none back."""
 
     def __post_init__(self):
         if min(self.episodes, self.steps) < 1 or min(self.replay, self.ensemble) < 2:
@@ -49,8 +51,17 @@ class OnlineConfig:
         if not (0.0 < self.lr < float("inf") and 0.0 < self.clip < float("inf")):
             raise ConfigError("online lr and clip must be positive and finite.")
         returns.check_discounts(self.gamma, self.gae_lambda, "online ")
-        if not self.tolerance >= 0.0:
-            raise ConfigError(f"online tolerance must be >= 0, not {self.tolerance}.")
+        if not 0.0 <= self.false_alarm < 1.0:
+            raise ConfigError(f"online false_alarm must lie in [0, 1), not {self.false_alarm}.")
+
+    @property
+    def tolerance(self) -> float:
+        """Standard errors that the mean return of the latest episodes may lie below that of the start.
+
+        The bound of Student's t-test of two means at a level that is shared out among the looks, one after each episode
+        (Bonferroni): a bound for one look would be crossed by chance in a third of a hundred.
+        """
+        return float(scipy.stats.t.isf(self.false_alarm / self.episodes, 2 * (self.replay - 1)))
 
 
 class Setting(NamedTuple):

@@ -10,9 +10,10 @@ from .. import rollout
 from ..errors import ConfigError
 from ..learning import losses, normalize, returns
 from ..learning.optim import OptimizerConfig, init_run_state, make_optimizer
-from ..networks import Network, NetworkConfig, make_network
+from ..networks import Network
 from ..policies import PolicyConfig, make_act, make_policy
-from ..types import Algorithm, Array, Key, MetaEnv, Metrics, Params, RunState, Suite, Task, Transition
+from ..types import Adaptation, Algorithm, Array, Key, MetaEnv, Metrics, Params, RunState, Suite, Task, Transition
+from .critic import CriticConfig, make_critic
 from .diagnostics import action_metrics, outcome_metrics
 from .ppo_update import Batch, PpoUpdateConfig, Weights, init_kept, policy_loss, run_epochs
 
@@ -33,14 +34,8 @@ class PpoConfig:
     """Discount."""
     gae_lambda: float = 0.95
     """Exponential weight of generalised advantage estimation."""
-    reward_scale: float = 1.0
-    """Factor on rewards in learning (not in what is reported), to bring the critic's targets near 1 to 10."""
-    critic: NetworkConfig = NetworkConfig()
-    """Network that predicts the return."""
-    value_coef: float = 0.5
-    """Weight of the critic's loss."""
-    value_clip: float = float("inf")
-    """Bound on the change of the value per iteration; inf is none."""
+    critic: CriticConfig = CriticConfig()
+    """What predicts the return."""
     update: PpoUpdateConfig = PpoUpdateConfig(epochs=10, minibatches=16)
     """Update of actor and critic."""
     optimizer: OptimizerConfig = OptimizerConfig(lr=3e-4, max_grad_norm=0.5)
@@ -50,10 +45,6 @@ class PpoConfig:
         if min(self.num_tasks, self.envs_per_task, self.unroll) < 1:
             raise ConfigError("num_tasks, envs_per_task and unroll must be at least 1.")
         returns.check_discounts(self.gamma, self.gae_lambda)
-        if not 0.0 < self.reward_scale < float("inf"):
-            raise ConfigError(f"reward_scale must be positive and finite, not {self.reward_scale}.")
-        if not (0.0 <= self.value_coef < float("inf") and self.value_clip > 0.0):
-            raise ConfigError("value_coef must be finite and >= 0, value_clip positive.")
         self.update.check_divides(self.batch_size, "steps (num_tasks * envs_per_task * unroll)")
 
     @property
@@ -83,7 +74,7 @@ def make(config: PpoConfig, env: MetaEnv | Suite, policy_config: PolicyConfig, i
     if policy_config.memory.name != "none":
         raise ConfigError("ppo takes its steps out of their order, which a memory needs: use --algorithm rl2.")
     policy = make_policy(policy_config, env.spec)
-    critic = make_network(config.critic, 1, 1.0, policy_config.compute_dtype)
+    critic = make_critic(config.critic, policy_config.compute_dtype)
     optimizer = make_optimizer(config.optimizer, iterations * config.update.epochs * config.update.minibatches)
 
     def init(key: Key) -> RunState:
@@ -120,8 +111,8 @@ def make(config: PpoConfig, env: MetaEnv | Suite, policy_config: PolicyConfig, i
         batch = batch._replace(advantage=losses.standardise(batch.advantage))
         actor_loss, metrics = policy_loss(policy, params["policy"], batch, config.update.clip, weights)
         value = critic.apply(params["critic"], values.obs)[..., 0]
-        value_loss = losses.value_clip(value, values.value, values.target, config.value_clip)
-        return actor_loss + config.value_coef * value_loss, metrics | {"value_loss": value_loss}
+        value_loss = losses.value_clip(value, values.value, values.target, config.critic.clip)
+        return actor_loss + config.critic.coef * value_loss, metrics | {"value_loss": value_loss}
 
     return Algorithm(
         init=init,
@@ -129,6 +120,7 @@ def make(config: PpoConfig, env: MetaEnv | Suite, policy_config: PolicyConfig, i
         policy_params=lambda state: state.params["policy"],
         act=lambda state, params: make_act(policy, state.obs_stats, params, 0),
         adapt=lambda state, params, transitions: params,
+        adaptation=Adaptation(0, None),
         init_carry=lambda shape: (),
         keeps_history=False,
         env_steps_per_iteration=config.batch_size,
@@ -150,7 +142,8 @@ def prepare(config: PpoConfig, critic: Network, state: RunState, transitions: Tr
     axes = (0, 0, 0, 0, 0, None)
     gae = jax.vmap(jax.vmap(returns.gae, in_axes=axes), in_axes=axes)
     discount_t = config.gamma * (1.0 - t.terminated_t)
-    advantage = gae(config.reward_scale * t.reward_t, discount_t, 1.0 - t.last_t, value_tm1, value_t, config.gae_lambda)
+    reward_t = config.critic.reward_scale * t.reward_t
+    advantage = gae(reward_t, discount_t, 1.0 - t.last_t, value_tm1, value_t, config.gae_lambda)
     batch = Batch(obs_tm1, t.action_tm1, t.dist_tm1, t.log_prob_tm1, advantage)
     values = Values(obs_tm1, value_tm1, value_tm1 + advantage)
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[3:]), (batch, values))

@@ -11,7 +11,7 @@ from .. import rollout
 from ..errors import ConfigError
 from ..learning.optim import OptimizerConfig, apply_gradients, init_run_state, make_optimizer
 from ..policies import PolicyConfig, make_act, make_policy
-from ..types import Algorithm, Kept, Key, MetaEnv, Metrics, RunState, Suite
+from ..types import Adaptation, Algorithm, Kept, Key, MetaEnv, Metrics, RunState, Suite
 from .diagnostics import action_metrics, trial_metrics
 from .inner_loop import InnerLoop, InnerLoopConfig
 
@@ -70,6 +70,7 @@ def make(config: ReptileConfig, env: MetaEnv | Suite, policy_config: PolicyConfi
         policy_params=lambda state: state.params["policy"],
         act=lambda state, params: make_act(policy, state.obs_stats, params, 0),
         adapt=inner.adapt_tasks,
+        adaptation=Adaptation(config.inner.steps, config.envs_per_task),
         init_carry=policy.init_carry,
         keeps_history=False,
         env_steps_per_iteration=inner.env_steps_per_trial(shape),

@@ -12,9 +12,10 @@ from ..errors import ConfigError, nearest_divisors
 from ..learning import losses, returns
 from ..learning.distributions import Gaussian
 from ..learning.optim import OptimizerConfig, init_run_state, make_optimizer
-from ..networks import MEMORIES, NetworkConfig, make_memory, make_network
+from ..networks import MEMORIES, make_memory
 from ..policies import Policy, PolicyConfig, Sequence, input_size, make_act, make_policy, memory_inputs
-from ..types import Algorithm, Array, EnvSpec, Key, MetaEnv, Metrics, Params, RunState, Suite, Transition
+from ..types import Adaptation, Algorithm, Array, EnvSpec, Key, MetaEnv, Metrics, Params, RunState, Suite, Transition
+from .critic import CriticConfig, make_critic
 from .diagnostics import action_metrics, outcome_metrics
 from .ppo_update import Batch, PpoUpdateConfig, Weights, clipped_loss, init_kept, run_epochs
 
@@ -37,14 +38,10 @@ class Rl2Config:
     """Discount; rewards of later episodes of a trial count for the actions of earlier ones."""
     gae_lambda: float = 0.95
     """Exponential weight of generalised advantage estimation."""
-    reward_scale: float = 1.0
-    """Factor on rewards in learning (not in what is reported), to bring the critic's targets near 1 to 10."""
-    critic: NetworkConfig = NetworkConfig()
-    """Network that predicts the return from what the memory says."""
+    critic: CriticConfig = CriticConfig(coef=1.0)
+    """What predicts the return."""
     shared_memory: bool = False
     """The critic reads the policy's memory; else it has its own of the same kind."""
-    value_coef: float = 0.5
-    """Weight of the critic's loss."""
     update: PpoUpdateConfig = PpoUpdateConfig(epochs=5, minibatches=4)
     """Update of actor and critic; minibatches are of trials."""
     optimizer: OptimizerConfig = OptimizerConfig(lr=5e-4, max_grad_norm=0.5)
@@ -54,8 +51,6 @@ class Rl2Config:
         if min(self.num_tasks, self.envs_per_task, self.episodes, self.chunk) < 1:
             raise ConfigError("num_tasks, envs_per_task, episodes and chunk must be at least 1.")
         returns.check_discounts(self.gamma, self.gae_lambda)
-        if not (0.0 < self.reward_scale < float("inf") and 0.0 <= self.value_coef < float("inf")):
-            raise ConfigError("reward_scale must be positive and finite, value_coef finite and >= 0.")
         self.update.check_divides(self.num_tasks * self.envs_per_task, "trials (num_tasks * envs_per_task)")
 
 
@@ -67,6 +62,7 @@ class Steps(NamedTuple):
     dist: Gaussian
     log_prob: Array
     advantage: Array
+    value: Array  # before the update
     target: Array  # what the critic should say
 
 
@@ -101,15 +97,15 @@ def make(config: Rl2Config, env: MetaEnv | Suite, policy_config: PolicyConfig, i
         history = rollout.no_history(env.spec, shape, policy.init_carry(shape))
         start = rollout.start(env, tasks, key_start, shape, history)
         act = make_act(policy, state.obs_stats, state.params["policy"], None)
-        end, transitions = rollout.collect(env, act, tasks, start, key_run, num_steps)
-        steps, carries = prepare(config, model, state, transitions, end)
+        _, transitions = rollout.collect(env, act, tasks, start, key_run, num_steps)
+        steps, carries = prepare(config, model, state, transitions)
 
         def loss(params: Params, rows: Array, weights: Weights) -> tuple[Array, Metrics]:
-            batch, target = take_trials(steps, carries, rows)
+            batch, value_old, target = take_trials(steps, carries, rows)
             _, dist, value = model.apply(params, batch.context)
             actor_loss, metrics = clipped_loss(policy, dist, batch, config.update.clip, weights)
-            value_loss = jnp.mean((value - target) ** 2)
-            return actor_loss + config.value_coef * value_loss, metrics | {"value_loss": value_loss}
+            value_loss = losses.value_clip(value, value_old, target, config.critic.clip)
+            return actor_loss + config.critic.coef * value_loss, metrics | {"value_loss": value_loss}
 
         size = config.num_tasks * config.envs_per_task
         state, metrics = run_epochs(config.update, loss, optimizer, state, key_update, size, iterations)
@@ -124,6 +120,7 @@ def make(config: Rl2Config, env: MetaEnv | Suite, policy_config: PolicyConfig, i
         policy_params=lambda state: state.params["policy"],
         act=lambda state, params: make_act(policy, state.obs_stats, params, 0),
         adapt=lambda state, params, transitions: params,  # the memory adapts
+        adaptation=Adaptation(config.episodes - 1, None),
         init_carry=policy.init_carry,
         keeps_history=True,
         env_steps_per_iteration=shape[0] * shape[1] * num_steps,
@@ -135,7 +132,7 @@ def make_actor_critic(config: Rl2Config, policy: Policy, policy_config: PolicyCo
     if policy_config.memory.name == "none":
         raise ConfigError(f"rl2 adapts by memory: set policy.memory.name to one of {', '.join(MEMORIES)}.")
     memory = make_memory(policy_config.memory, policy_config.compute_dtype)
-    network = make_network(config.critic, 1, 1.0, policy_config.compute_dtype)
+    network = make_critic(config.critic, policy_config.compute_dtype)
 
     def init(key: Key) -> Params:
         key_policy, key_memory, key_value = jax.random.split(key, 3)
@@ -152,8 +149,7 @@ def make_actor_critic(config: Rl2Config, policy: Policy, policy_config: PolicyCo
         carry, features = policy.features(params["policy"], sequence._replace(carry=carry))
         dist = policy.head(params["policy"], features)
         if not config.shared_memory:
-            resets = jnp.zeros(sequence.inputs.shape[:-1], bool)
-            critic_carry, features = memory.unroll(params["memory"], critic_carry, sequence.inputs, resets)
+            critic_carry, features = memory.unroll(params["memory"], critic_carry, sequence.inputs)
         return (carry, critic_carry), dist, network.apply(params["value"], features)[..., 0]
 
     return ActorCritic(init, init_carry, apply)
@@ -164,12 +160,11 @@ def prepare(
     model: ActorCritic,
     state: RunState,
     transitions: Transition,
-    end: rollout.RolloutState,
 ) -> tuple[Steps, Any]:
     """Cuts `[N, E, T]` experience into chunks and adds advantages and the critic's targets.
 
-    A trial is one episode of the problem that RL^2 solves: values go on through the ends of the task's episodes, and
-    beyond the end of the trial, where the critic is asked for what would follow.
+    A trial is one episode of the problem that RL^2 solves (Duan et al., section 2): values go on through the ends of the task's
+    episodes, and end with the trial.
 
     Returns:
       The steps, and the carries before each chunk, `[C, B, ...]`.
@@ -187,23 +182,22 @@ def prepare(
         after, _, value = model.apply(state.params, Sequence(inputs, carry))
         return after, (carry, value)
 
-    carry, (carries, value) = jax.lax.scan(run_chunk, model.init_carry(inputs.shape[2:3]), inputs)
-    ahead = memory_inputs(state.obs_stats, end.obs, end.history.action, end.history.reward, end.history.last)
-    _, _, value_end = model.apply(state.params, Sequence(ahead.reshape(1, -1, ahead.shape[-1]), carry))
+    _, (carries, value) = jax.lax.scan(run_chunk, model.init_carry(inputs.shape[2:3]), inputs)
     value_tm1 = value.reshape(-1, value.shape[-1])  # [T, B]
-    value_t = jnp.concatenate([value_tm1[1:], value_end])
-    reward_t = config.reward_scale * t.reward_t.reshape(value_t.shape)
+    value_t = jnp.concatenate([value_tm1[1:], jnp.zeros_like(value_tm1[:1])])
+    reward_t = config.critic.reward_scale * t.reward_t.reshape(value_t.shape)
     ones = jnp.ones_like(value_t)
     gae = jax.vmap(returns.gae, in_axes=(1, 1, 1, 1, 1, None), out_axes=1)
     advantage = gae(reward_t, config.gamma * ones, ones, value_tm1, value_t, config.gae_lambda)
     advantage, target = (x.reshape(value.shape) for x in (advantage, value_tm1 + advantage))
-    steps = Steps(inputs, t.action_tm1, t.dist_tm1, t.log_prob_tm1, advantage, target)
+    steps = Steps(inputs, t.action_tm1, t.dist_tm1, t.log_prob_tm1, advantage, value, target)
     return jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), steps), carries
 
 
-def take_trials(steps: Steps, carries: Any, rows: Array) -> tuple[Batch, Array]:
-    """All chunks of some trials side by side, `[L, C * len(rows)]`, and the critic's targets."""
+def take_trials(steps: Steps, carries: Any, rows: Array) -> tuple[Batch, Array, Array]:
+    """All chunks of some trials side by side, `[L, C * len(rows)]`, the values before the update, and the critic's targets."""
     steps = jax.tree.map(lambda x: x[:, :, rows].reshape(x.shape[0], -1, *x.shape[3:]), steps)
     carry = jax.tree.map(lambda x: x[:, rows].reshape(-1, *x.shape[2:]), carries)
     advantage = losses.standardise(steps.advantage)
-    return Batch(Sequence(steps.inputs, carry), steps.action, steps.dist, steps.log_prob, advantage), steps.target
+    batch = Batch(Sequence(steps.inputs, carry), steps.action, steps.dist, steps.log_prob, advantage)
+    return batch, steps.value, steps.target

@@ -9,13 +9,14 @@ import tyro
 
 from ..algorithms import online
 from ..algorithms.online import OnlineConfig
+from ..config import changed_fields
 from ..errors import lookup
 from ..policies import make_policy
 from ..runs import runlog
 from ..runs.window import evaluation_key
 from ..show import console, plots
 from .load import check_fits, make_env, restore
-from .options import check_ranges, parse
+from .options import check_ranges, parse, spell
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,12 +32,13 @@ class AdaptOptions:
     """Environment to draw the tasks from; the run's own where left out."""
     tasks: int = 20
     """Tasks, each learned by itself."""
-    episodes: int = 10
-    """Episodes of each task in each of the run's own adaptation steps, and in the comparison at the end."""
+    episodes: int | None = None
+    """Episodes of each task in each of the run's own adaptation steps, and in the comparison at the end; as `metarl evaluate`
+    takes them where left out."""
     steps: int | None = None
-    """Adaptation steps as the run was trained to take them, before it goes on; its own number where left out."""
+    """Adaptation steps of the run before it goes on learning; as `metarl evaluate` takes them where left out."""
     seed: int | None = None
-    """Seed of tasks and episodes; the run's own where left out."""
+    """Seed of tasks and episodes; the run's `evaluation.seed` where left out."""
     checkpoint: str = "latest"
     """`latest` or `best` (see `evaluation.every` of `metarl train`)."""
     online: OnlineConfig = OnlineConfig()
@@ -54,22 +56,28 @@ def parse_options(argv: list[str]) -> AdaptOptions:
 def run(argv: list[str]) -> int:
     options = parse_options(argv)
     config = runlog.read_config(options.run)
-    seed = config.seed if options.seed is None else options.seed
+    seed = config.evaluation.seed if options.seed is None else options.seed
     trained = make_env(config, "train")
     env = _make_tasks(config, options, trained.spec)
-    shape = (options.tasks, options.episodes)
-    steps = config.evaluation.steps if options.steps is None else options.steps
     with runlog.readable_errors(options.run):
         algorithm, state = restore(options.run, config, trained, options.checkpoint)
         policy = make_policy(config.policy, trained.spec)
+        own = config.evaluation.following(algorithm.adaptation)
+        episodes = own.episodes if options.episodes is None else options.episodes
+        steps = own.steps if options.steps is None else options.steps
+        shape = (options.tasks, episodes)
         compare = jax.jit(
             lambda state, key: online.compare(options.online, algorithm, policy, env, state, key, shape, steps)
         )
         report = online.report(compare(state, evaluation_key(seed)))
         report |= {"env": env.spec.name, "iteration": int(state.step), "seed": seed}
-        report |= {"tasks": options.tasks, "episodes": options.episodes, "steps": steps, "horizon": env.spec.horizon}
+        report |= {"tasks": options.tasks, "episodes": episodes, "steps": steps, "horizon": env.spec.horizon}
         report["online"] = dataclasses.asdict(options.online)
         name = f"online-{env.spec.name.replace('/', '-')}-iteration-{int(state.step)}-tasks-{options.tasks}-seed-{seed}"
+        changed = {"episodes": episodes} if episodes != own.episodes else {}
+        changed |= {"steps": steps} if steps != own.steps else {}
+        changed |= {f"online.{n}": getattr(options.online, n) for n in changed_fields(OnlineConfig(), options.online)}
+        name += spell(changed)
         written = options.run / "eval" / f"{name}.json", options.run / "plots" / f"{name}.png"
         runlog.write_atomically(written[0], json.dumps(report, indent=2))
         plots.online_curve(report, written[1], f"{config.preset}: learning on in {env.spec.name}")

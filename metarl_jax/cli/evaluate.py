@@ -6,17 +6,18 @@ from pathlib import Path
 
 import tyro
 
+from ..config import changed_fields
 from ..errors import ConfigError, lookup
 from ..runs import judging, runlog
 from ..runs.signals import interruptibly
 from ..show import console
-from .load import make_env, make_envs, restore
-from .options import parse
+from .load import check_fits, make_env, restore
+from .options import parse, spell
 
 
 @dataclasses.dataclass(frozen=True)
 class EvaluateOptions:
-    """How a run adapts to tasks it has not seen: tables, JSON in RUN/eval, figures in RUN/plots.
+    """How a run adapts to tasks, unseen ones where there are such: tables, JSON in RUN/eval, figures in RUN/plots.
 
     On its own environment (`--on native`), or on the installed metaworld package (`--on metaworld`).
     """
@@ -24,17 +25,18 @@ class EvaluateOptions:
     run: tyro.conf.Positional[Path]
     """Run directory."""
     on: str = "native"
-    """`native`: held-out tasks of the run's environment; `metaworld`: the installed package's environments."""
+    """`native`: test tasks of the run's environment; `metaworld`: the installed package's environments."""
     tasks: int | None = None
-    """Native: held-out tasks; the run's own number where left out."""
+    """Native: tasks to judge on; the run's own number where left out."""
     episodes: int | None = None
-    """Episodes of each task (on metaworld: of each goal) per point; the run's own number where left out."""
+    """Episodes of each task per point, which the next adaptation step sees (on metaworld: of each goal, after adaptation); the
+    run's own number where left out."""
     steps: tuple[int, ...] = ()
     """Native: adaptation steps to show (for example 0 1 2 3); 0 to the run's own number where left out."""
     horizon: int | None = None
     """Steps per episode; where left out, the run's own number, on metaworld the package's 500."""
     seed: int | None = None
-    """Seed of the tasks; the run's own where left out (on metaworld that of the goals in its environment's name)."""
+    """Seed of the tasks; the run's `evaluation.seed` where left out (on metaworld the seed in its environment's name)."""
     checkpoint: str = "latest"
     """`latest` or `best` (see `evaluation.every` of `metarl train`)."""
     physics: str | None = None
@@ -46,7 +48,8 @@ class EvaluateOptions:
     evaluator: str | None = None
     """Metaworld: `per-goal` (equally many episodes of each; the default), `official` (the package's functions), or `both`."""
     adaptation_episodes: tuple[int, ...] = ()
-    """Metaworld, per-goal: episodes that one adaptation step sees; 0 1 2 5 10 where left out, 0 for runs that do not adapt."""
+    """Metaworld, per-goal: episodes that an adaptation step sees; where left out 0 1 2 5 10 and those of training, 0
+    for runs that do not adapt."""
     actions: str | None = None
     """Metaworld: in evaluation episodes, `sampled` (where left out) or `mode`, the most likely action."""
 
@@ -79,25 +82,32 @@ def run(argv: list[str]) -> int:
 
 
 def _evaluate_natively(options, config) -> int:
-    asked = {"tasks": options.tasks, "episodes": options.episodes, "horizon": options.horizon}
+    asked = {name: getattr(options, name) for name in ("tasks", "episodes", "horizon", "seed")}
     asked |= {"steps": max(options.steps, default=None)}
-    config = dataclasses.replace(
+    wanted = dataclasses.replace(
         config,
-        seed=config.seed if options.seed is None else options.seed,
         physics=options.physics or config.physics,
         evaluation=dataclasses.replace(config.evaluation, **{k: v for k, v in asked.items() if v is not None}),
     )
-    trained, env = make_envs(config)
+    eval_env, env = make_env(wanted, "test"), make_env(config, "train")
+    check_fits(env.spec, eval_env.spec)
     with runlog.readable_errors(options.run):
-        algorithm, state = restore(options.run, config, trained, options.checkpoint)
-        name = f"iteration-{int(state.step)}-tasks-{config.evaluation.tasks}-seed-{config.seed}"
-        name += "" if options.horizon is None else f"-horizon-{options.horizon}"
-        judge = judging.make_judge(config, algorithm, trained, env)
+        algorithm, state = restore(options.run, config, env, options.checkpoint)
+        judge = judging.make_judge(wanted, algorithm, env, eval_env)
+        name = f"iteration-{int(state.step)}{_differences(config, judge)}"
         curve = interruptibly(judge, state)
-        judging.write(judge, curve, options.run, name)
+        judging.write(judge, curve, options.run, name, f"adaptation-{name}")
     console.print_curve(curve, options.steps or tuple(curve["steps"]))
-    print(f"written: {options.run / 'eval' / name}.json and {options.run / 'plots' / 'adaptation.png'}")
+    print(f"written: {options.run / 'eval' / name}.json and {options.run / 'plots' / f'adaptation-{name}.png'}")
     return 0
+
+
+def _differences(config, judge: judging.Judge) -> str:
+    """What sets an evaluation apart from the run's own, as the end of a file's name."""
+    own, asked = config.evaluation.following(judge.adaptation), judge.settings
+    changed = {name: getattr(asked, name) for name in changed_fields(own, asked)}
+    changed |= {"physics": judge.config.physics} if judge.config.physics != config.physics else {}
+    return spell(changed)
 
 
 def _evaluate_on_metaworld(options, config) -> int:
@@ -105,12 +115,12 @@ def _evaluate_on_metaworld(options, config) -> int:
         raise ConfigError("--on metaworld needs the package: pip install 'metaworld>=3.0'.")
     from ..benchmarks.metaworld import bridge
 
-    wanted = bridge.request(config, options)
     env = make_env(config, "train")
     with runlog.readable_errors(options.run):
         algorithm, state = restore(options.run, config, env, options.checkpoint)
-        with console.StepsBar() as bar:
-            report = bridge.judge(config, algorithm, env.spec, state, wanted, bar.begin)
+        wanted = bridge.request(config, algorithm.adaptation, options)
+        with console.steps_bars() as begin:
+            report = bridge.judge(config, algorithm, env.spec, state, wanted, begin)
         written = bridge.write(report, options.run)
     console.print_host_report(report)
     print("written: " + " and ".join(map(str, written)))

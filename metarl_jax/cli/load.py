@@ -6,7 +6,6 @@ from .. import envs, rollout
 from ..algorithms import make_algorithm
 from ..errors import ConfigError
 from ..runs.checkpoint import Checkpoints
-from ..runs.window import base_key
 from ..types import EnvSpec
 
 HOST = "metaworld-host/"  # begins the names of environments of the package
@@ -52,7 +51,7 @@ def check_fits(trained: EnvSpec, judged: EnvSpec) -> None:
 def restore(run, config, env, checkpoint: str) -> tuple:
     """The algorithm of a run that trained on `env`, and its state in the `latest` or `best` checkpoint."""
     algorithm = make_algorithm(config.algorithm, env, config.policy, config.schedule_length)
-    like = jax.eval_shape(algorithm.init, base_key(config.seed))
+    like = jax.eval_shape(algorithm.init, jax.random.key(0))
     checkpoints = Checkpoints(run / "checkpoints", config.keep_checkpoints)
     state = checkpoints.restore(like, checkpoint)
     checkpoints.close()

@@ -1,6 +1,6 @@
 """What reading the command lines of several commands takes."""
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import tyro
 
@@ -51,3 +51,8 @@ def take(argv: list[str], flag: str) -> str | None:
             del argv[index]
             return argv.pop(index)
     return None
+
+
+def spell(settings: dict[str, Any]) -> str:
+    """Settings as the end of a file's name: `-tasks-6-steps-2`."""
+    return "".join(f"-{name}-{value}" for name, value in settings.items())

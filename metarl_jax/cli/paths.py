@@ -8,12 +8,12 @@ import numpy as np
 import tyro
 
 from .. import evaluation, rollout
+from ..config import changed_fields
 from ..errors import ConfigError, lookup
-from ..runs import runlog
-from ..runs.window import evaluation_key
+from ..runs import judging, runlog
 from ..show import plots
 from .load import make_envs, restore
-from .options import check_ranges, parse
+from .options import check_ranges, parse, spell
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,11 +27,11 @@ class PathsOptions:
     steps: int | None = None
     """Adaptation steps K, K + 1 rows; the run's own number where left out."""
     seed: int | None = None
-    """Seed of tasks and episodes; the run's own where left out."""
+    """Seed of the tasks; the run's `evaluation.seed` where left out."""
     checkpoint: str = "latest"
     """`latest` or `best` (see `evaluation.every` of `metarl train`)."""
     out: Path | None = None
-    """PNG to write; RUN/plots/paths.png where left out."""
+    """PNG to write; where left out RUN/plots/paths-iteration-N.png, and in its name what options change."""
 
 
 def parse_options(argv: list[str]) -> PathsOptions:
@@ -47,28 +47,28 @@ def run(argv: list[str]) -> int:
     config = runlog.read_config(options.run)
     if not config.env.startswith("point"):
         raise ConfigError(f"the run was trained on {config.env!r}: only paths on the plane (point...) can be drawn.")
-    steps = config.evaluation.steps if options.steps is None else options.steps
-    seed = config.seed if options.seed is None else options.seed
-    evaluated = dataclasses.replace(config.evaluation, tasks=options.tasks, steps=steps)
+    asked = {name: getattr(options, name) for name in ("tasks", "steps", "seed") if getattr(options, name) is not None}
+    evaluated = dataclasses.replace(config.evaluation, **asked)
     trained, env = make_envs(dataclasses.replace(config, evaluation=evaluated))
-    out = options.out or options.run / "plots" / "paths.png"
     with runlog.readable_errors(options.run):
         algorithm, state = restore(options.run, config, trained, options.checkpoint)
-    key_tasks, key = jax.random.split(evaluation_key(seed))
-    tasks = rollout.sample_tasks(env, key_tasks, options.tasks)
+    own, settings = (each.following(algorithm.adaptation) for each in (config.evaluation, evaluated))
+    changed = {name: getattr(settings, name) for name in changed_fields(own, settings)}
+    out = options.out or options.run / "plots" / f"paths-iteration-{int(state.step)}{spell(changed)}.png"
+    tasks, key = judging.draw_tasks(settings, env), judging.episodes_key(settings, config.seed)
 
     @jax.jit
     def play(state, tasks, key):
         """The first of the episodes after each adaptation step: transitions `[K + 1, N, T]`."""
         key_adapt, key = jax.random.split(key)
-        shape = (options.tasks, evaluated.episodes)
-        params, histories, _ = evaluation.adaptation(algorithm, env, state, tasks, key_adapt, shape, steps)
+        shape = (settings.tasks, settings.episodes)
+        params, histories, _ = evaluation.adaptation(algorithm, env, state, tasks, key_adapt, shape, settings.steps)
         histories = jax.tree.map(lambda x: x[:, :, :1], histories)
 
         def episode(params, history, key):
             return rollout.run_episodes(env, algorithm.act(state, params), tasks, key, (options.tasks, 1), history)[1]
 
-        played = jax.vmap(episode)(params, histories, jax.random.split(key, steps + 1))
+        played = jax.vmap(episode)(params, histories, jax.random.split(key, settings.steps + 1))
         return jax.tree.map(lambda x: x[:, :, 0], played)
 
     played = play(state, tasks, key)

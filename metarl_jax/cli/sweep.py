@@ -78,8 +78,8 @@ def run(argv: list[str]) -> int:
         rows = sweep.table(cells)
         runlog.write_atomically(options.out / "table.json", json.dumps(rows, indent=2))
         if rows:
-            plots.settings(rows, options.out / "table.png", options.out.name)
-    console.print_sweep(rows)
+            plots.settings(rows, options.out / "table.png", f"{options.out.name}: {sweep.words(rows)}")
+    console.print_sweep(rows, sweep.words(rows))
     print(f"written: {options.out / 'table.json'} and {options.out / 'table.png'}")
     failed = sweep.unfinished(cells)
     for cell in failed:

@@ -17,9 +17,9 @@ from ..config import ExperimentConfig, changed_fields
 from ..envs.physics.mujoco import num_threads
 from ..errors import ConfigError, lookup, nearest_divisors
 from ..runs import judging, runlog, training
+from ..runs.memory import TooLarge
 from ..runs.runlog import RunLog, SilentLog
 from ..runs.training import Run
-from ..runs.window import TooLarge
 from ..show import console
 from . import hosts
 from .load import make_envs
@@ -31,6 +31,8 @@ class TrainOptions:
     """Train a preset (the first argument; cheetah-dir-maml where left out), or resume a run."""
 
     config: Annotated[ExperimentConfig, tyro.conf.arg(name="")]
+    scale: int = 1
+    """Times as many environments at once, for a GPU: of --algorithm.num-tasks, or with ppo of --algorithm.envs-per-task."""
     run_dir: Path | None = None
     """Where the run goes; runs/PRESET-sSEED-TIME where left out. Must not hold anything yet."""
     resume: Path | None = None
@@ -68,6 +70,7 @@ def parse_train(argv: list[str]) -> TrainOptions:
 
     prog = f"metarl train {preset or ''}".strip()
     options = tyro.cli(TrainOptions, args=argv, prog=prog, default=TrainOptions(default))
+    options = dataclasses.replace(options, config=presets.scaled(options.config, options.scale))
     if resume is not None:
         changed = set(changed_fields(default, options.config)) - {"iterations", "schedule_iterations"}
         if changed or options.run_dir:
@@ -172,7 +175,7 @@ def _train(runs: list[Run], algorithm, judge, mesh, started: float) -> list[dict
     def together(runs: list[Run], mesh, started: float | None) -> list[dict]:
         if not sharding.is_first_process():
             return training.train(runs, algorithm, judge, lambda row: None, mesh, started)
-        with console.Progress(runs[0].config) as progress:
+        with console.training_bar(runs[0].config) as progress:
             return training.train(runs, algorithm, judge, progress, mesh, started)
 
     try:

@@ -10,8 +10,7 @@ import tyro
 
 from .. import envs, rollout
 from ..errors import ConfigError, lookup
-from ..runs import runlog
-from ..runs.window import base_key, evaluation_key
+from ..runs import judging, runlog
 from ..show import video
 from ..types import Suite
 from .load import HOST, check_fits, make_env, restore
@@ -20,7 +19,7 @@ from .options import check_ranges, parse
 
 @dataclasses.dataclass(frozen=True)
 class VideoOptions:
-    """Film an episode: of a trained run on a held-out task, or of an environment (--env)."""
+    """Film an episode: of a trained run on one of the tasks that it is judged on, or of an environment (--env)."""
 
     run: tyro.conf.Positional[Path | None] = None
     """Run directory."""
@@ -33,9 +32,9 @@ class VideoOptions:
     checkpoint: str | None = None
     """`latest` (where left out) or `best` checkpoint of the run."""
     task: int = 0
-    """Which task: of a run, its number among the held-out tasks of `metarl evaluate` with the same seed."""
+    """Which task: of a run, its number among the tasks of `metarl evaluate` with the same seed."""
     seed: int | None = None
-    """Seed of tasks and episode; the run's own where left out, 0 with --env."""
+    """Seed of the tasks (with --env, of the episode too); the run's `evaluation.seed` where left out, 0 with --env."""
     frames: int | None = None
     """Frames to film, one per control step and the reset; a whole episode where left out. A termination ends it anyway."""
     out: Path | None = None
@@ -94,12 +93,11 @@ def run(argv: list[str]) -> int:
 
 
 def _run_scene(options):
-    """The adapted policy of a run on one of its held-out tasks."""
+    """The adapted policy of a run on one of the tasks that it is judged on."""
     config = runlog.read_config(options.run)
-    seed = config.seed if options.seed is None else options.seed
-    steps = config.evaluation.steps if options.steps is None else options.steps
+    asked = {name: getattr(options, name) for name in ("steps", "seed") if getattr(options, name) is not None}
     if options.task >= config.evaluation.tasks:
-        raise ConfigError(f"--task must be below {config.evaluation.tasks}, the run's number of held-out tasks.")
+        raise ConfigError(f"--task must be below {config.evaluation.tasks}, the run's number of tasks to be judged on.")
     config = dataclasses.replace(config, physics=options.physics or config.physics)
     trained = make_env(config, "train")
     # Of the package's environments, ours are what can be drawn; they are told apart by their speed alone.
@@ -107,14 +105,14 @@ def _run_scene(options):
     check_fits(trained.spec, env.spec)
     with runlog.readable_errors(options.run):
         algorithm, state = restore(options.run, config, trained, options.checkpoint or "latest")
-    key_tasks, key = jax.random.split(evaluation_key(seed))  # as in evaluation.adaptation_curve
-    env, task = rollout.row(env, rollout.sample_tasks(env, key_tasks, config.evaluation.tasks), options.task)
-    out = options.run / "plots" / f"video-steps{steps}-task{options.task}-seed{seed}.mp4"
+    settings = dataclasses.replace(config.evaluation, **asked).following(algorithm.adaptation)
+    env, task = rollout.row(env, judging.draw_tasks(settings, env), options.task)
+    out = options.run / "plots" / f"video-steps{settings.steps}-task{options.task}-seed{settings.seed}.mp4"
 
     def make_act(key):
-        return video.adapted_policy(algorithm, env, state, task, key, config.evaluation.episodes, steps)
+        return video.adapted_policy(algorithm, env, state, task, key, settings.episodes, settings.steps)
 
-    return video.Scene(env, task, make_act, key, options.out or out)
+    return video.Scene(env, task, make_act, judging.episodes_key(settings, config.seed), options.out or out)
 
 
 def _env_scene(options):
@@ -128,7 +126,7 @@ def _env_scene(options):
         act = expert_policy(env)
     else:
         act = video.random_policy(env.spec)
-    key_task, key = jax.random.split(base_key(options.seed or 0))
+    key_task, key = jax.random.split(jax.random.key(options.seed or 0))
     task = env.sample_task(jax.random.fold_in(key_task, options.task))
     out = options.out or Path(options.env.replace("/", "-") + ".mp4")
     begin = video.without_memory(act), rollout.no_history(env.spec, (1, 1))

@@ -8,7 +8,9 @@ from ..types import Array
 def log_prob_surrogate(log_prob: Array, log_prob_old: Array, advantage: Array) -> Array:
     """-E[log pi(a|s) A]: the policy gradient (Williams 1992), as in MAML (arXiv:1703.03400, eq. 4).
 
-    Its gradient at the sampling policy is right, its Hessian is not: the dependence of the data on the policy is missing.
+    Its gradient at the sampling policy is right, its Hessian is not: the dependence of the data on the policy is missing. Of
+    centred advantages the expected curvature in a Gaussian's mean is -E[A] / sigma^2 = 0, so that MAML with it is FOMAML and
+    the curvature of the network (ProMP, arXiv:1810.06784, section 5).
     """
     del log_prob_old
     return -jnp.mean(log_prob * advantage)
@@ -17,7 +19,8 @@ def log_prob_surrogate(log_prob: Array, log_prob_old: Array, advantage: Array) -
 def ratio_surrogate(log_prob: Array, log_prob_old: Array, advantage: Array) -> Array:
     """-E[pi(a|s) / pi_old(a|s) A]: ProMP's low-variance curvature surrogate (arXiv:1810.06784, eq. 13).
 
-    Same gradient at the sampling policy; its Hessian adds the term that `log_prob_surrogate` misses.
+    Same gradient at the sampling policy; its Hessian has the term that `log_prob_surrogate` misses: in expectation it is that
+    of the return where an action does not change what later ones meet (else up to that dependence, ibid. theorem 1).
     """
     return -jnp.mean(jnp.exp(log_prob - log_prob_old) * advantage)
 
@@ -36,8 +39,11 @@ def value_clip(value: Array, value_old: Array, target: Array, clip: float) -> Ar
 
     From the PPO reference implementation (openai/baselines `ppo2`). `clip` = inf is the plain loss.
     """
-    held = value_old + jnp.clip(value - value_old, -clip, clip)
-    return 0.5 * jnp.mean(jnp.maximum((value - target) ** 2, (held - target) ** 2))
+    error = (value - target) ** 2
+    if clip < float("inf"):
+        held = value_old + jnp.clip(value - value_old, -clip, clip)
+        error = jnp.maximum(error, (held - target) ** 2)
+    return 0.5 * jnp.mean(error)
 
 
 def adapt_kl_coef(kl_coef: Array, kl: Array, target: float) -> Array:

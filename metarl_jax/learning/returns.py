@@ -1,5 +1,7 @@
 """Returns, advantages and the linear baseline: one equation, one unbatched function."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 
@@ -7,13 +9,12 @@ from ..errors import ConfigError
 from ..types import Array, Transition
 
 
-def discounted_returns(reward_t: Array, discount_t: Array, bootstrap: Array) -> Array:
-    """G_t = r_t + d_t G_{t+1}, with `bootstrap` standing for G after the last step.
+def discounted_returns(reward_t: Array, discount_t: Array) -> Array:
+    """G_t = r_t + d_t G_{t+1}, where nothing follows the last step.
 
     Args:
       reward_t: `[T]`.
       discount_t: `[T]`, gamma times 0 where an episode ended.
-      bootstrap: `[]`.
 
     Returns:
       `[T]`, the return that starts with reward_t.
@@ -24,7 +25,7 @@ def discounted_returns(reward_t: Array, discount_t: Array, bootstrap: Array) -> 
         return_t = reward + discount * return_tp1
         return return_t, return_t
 
-    _, returns = jax.lax.scan(step, bootstrap, (reward_t, discount_t), reverse=True)
+    _, returns = jax.lax.scan(step, jnp.zeros_like(reward_t[0]), (reward_t, discount_t), reverse=True)
     return returns
 
 
@@ -48,43 +49,62 @@ def gae(
       Advantages, `[T]`.
     """
     delta_t = reward_t + discount_t * value_t - value_tm1
-    return discounted_returns(delta_t, lambda_ * discount_t * continues_t, jnp.zeros_like(delta_t[0]))
+    return discounted_returns(delta_t, lambda_ * discount_t * continues_t)
 
 
 def linear_features(obs: Array, time: Array) -> Array:
-    """Features of the linear baseline (Duan et al. 2016, arXiv:1604.06778): obs, obs^2, t, t^2, t^3, 1 with t in hundreds.
+    """Features of the linear baseline (Duan et al. 2016, arXiv:1604.06778): obs, obs^2, t, t^2, t^3 with t in hundreds.
 
     Args:
       obs: `[obs_dim]`, clipped to +-10 here.
       time: `[]`, steps since the episode began.
 
     Returns:
-      `[2 * obs_dim + 4]`.
+      `[2 * obs_dim + 3]`; the constant is the intercept of the fit.
     """
     obs = jnp.clip(obs, -10.0, 10.0)
     t = time / 100.0
-    return jnp.concatenate([obs, obs**2, jnp.stack([t, t**2, t**3, jnp.ones_like(t)])])
+    return jnp.concatenate([obs, obs**2, jnp.stack([t, t**2, t**3])])
 
 
-def fit_linear_baseline(features: Array, returns: Array, weights: Array | None = None, ridge: float = 1e-5) -> Array:
+class LinearBaseline(NamedTuple):
+    """A value function that is linear in its features."""
+
+    slope: Array  # [F]
+    intercept: Array  # []
+
+    def __call__(self, features: Array) -> Array:
+        """Values `[...]` of features `[..., F]`."""
+        return features @ self.slope + self.intercept
+
+
+def fit_linear_baseline(
+    features: Array, returns: Array, weights: Array | None = None, ridge: float = 1e-5
+) -> LinearBaseline:
     """Ridge regression of returns on features, by corrected seminormal equations (Bjorck 1987, doi:10.1016/0024-3795(87)90101-7).
+
+    Each feature is centred and divided by its standard deviation before it is penalised: t^3 of an episode of thousands of
+    steps is many orders of magnitude larger than an observation, and a penalty on its scale would leave nothing of the others.
 
     Args:
       features: `[B, F]`.
       returns: `[B]`.
       weights: `[B]`, of the squared errors; 1 where left out.
-      ridge: weight of the penalty, relative to the mean square of the features, so that scale does not matter.
-
-    Returns:
-      Weights `[F]`.
+      ridge: weight of the penalty on the coefficients of standardised features; the intercept is free.
     """
-    weighted = features if weights is None else features * weights[:, None]
-    gram = weighted.T @ features
-    penalty = ridge * jnp.trace(gram) / features.shape[1]
-    inverse = invert_positive(gram + penalty * jnp.eye(features.shape[1]))
-    first = inverse @ (weighted.T @ returns)
-    # Columns of features are nearly dependent: what rounding of the matrix has cost, its residual gives back.
-    return first + inverse @ (weighted.T @ (returns - features @ first) - penalty * first)
+    share = jnp.ones_like(returns) if weights is None else weights
+    share = share / share.sum()
+    mean, mean_return = share @ features, share @ returns
+    std = jnp.sqrt(share @ (features - mean[None]) ** 2)
+    varies = std > 1e-5 * jnp.abs(mean)  # what rounding leaves of a constant feature is no feature
+    scale = jnp.where(varies, 1.0 / jnp.where(varies, std, 1.0), 0.0)
+    x, y = (features - mean[None]) * scale[None], returns - mean_return
+    weighted = x * share[:, None]
+    inverse = invert_positive(weighted.T @ x + ridge * jnp.eye(x.shape[1]))
+    first = inverse @ (weighted.T @ y)
+    # Powers of time are nearly dependent: what rounding of the matrix has cost, its residual gives back.
+    slope = scale * (first + inverse @ (weighted.T @ (y - x @ first) - ridge * first))
+    return LinearBaseline(slope, mean_return - mean @ slope)
 
 
 def invert_positive(matrix: Array) -> Array:
@@ -119,11 +139,11 @@ def baseline_advantages(t: Transition, gamma: float, lambda_: float, weights: Ar
     """
     continues_t = 1.0 - t.last_t
     zeros = jnp.zeros(t.reward_t.shape[0])
-    returns_t = jax.vmap(discounted_returns)(t.reward_t, gamma * continues_t, zeros)
+    returns_t = jax.vmap(discounted_returns)(t.reward_t, gamma * continues_t)
     features = jax.vmap(jax.vmap(linear_features))(t.obs_tm1, t.time_tm1)
     flat = features.reshape(-1, features.shape[-1])
     per_step = None if weights is None else jnp.repeat(weights, t.reward_t.shape[1])
-    value_tm1 = features @ fit_linear_baseline(flat, returns_t.ravel(), per_step)
+    value_tm1 = fit_linear_baseline(flat, returns_t.ravel(), per_step)(features)
     value_t = jnp.concatenate([value_tm1[:, 1:], zeros[:, None]], axis=1) * continues_t
     discount_t = gamma * (1.0 - t.terminated_t)
     return jax.vmap(gae, in_axes=(0, 0, 0, 0, 0, None))(

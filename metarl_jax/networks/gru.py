@@ -19,14 +19,12 @@ class GRU(nn.Module):
         return jnp.zeros((*batch_shape, self.config.width))
 
     @nn.compact
-    def __call__(self, h, us, resets):
+    def __call__(self, h, us):
         width = self.config.width
         recurrent = self.param("recurrent", nn.initializers.orthogonal(), (width, 3 * width))
         bias = self.param("bias", nn.initializers.zeros, (width,))
 
-        def step(h, now):
-            wu, reset = now
-            h = jnp.where(reset[..., None], 0.0, h)
+        def step(h, wu):
             (r_u, z_u, n_u), (r_h, z_h, n_h) = (
                 jnp.split(x, 3, axis=-1) for x in (wu, matmul(h, recurrent, self.dtype))
             )
@@ -35,4 +33,4 @@ class GRU(nn.Module):
             h = (1.0 - z) * n + z * h
             return h, h
 
-        return jax.lax.scan(step, h, (on_rows(nn.Dense(3 * width, dtype=self.dtype), us), resets))
+        return jax.lax.scan(step, h, on_rows(nn.Dense(3 * width, dtype=self.dtype), us))

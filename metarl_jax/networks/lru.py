@@ -25,7 +25,7 @@ class LRU(nn.Module):
         return jnp.zeros((*batch_shape, self.config.state // 2), complex)
 
     @nn.compact
-    def __call__(self, x, us, resets):
+    def __call__(self, x, us):
         width, pairs = self.config.width, self.config.state // 2
         nu = self.param("nu_log", _ring, pairs)
         theta = self.param("theta_log", lambda key: jnp.log(MAX_PHASE * jax.random.uniform(key, (pairs,))))
@@ -35,7 +35,7 @@ class LRU(nn.Module):
         c = lax.complex(*self.param("C", nn.initializers.normal(np.sqrt(1.0 / pairs)), (2, width, pairs)))
         d = self.param("D", nn.initializers.normal(1.0), (width,))
         lambda_ = jnp.exp(lax.complex(-jnp.exp(nu), jnp.exp(theta)))
-        x, ys = diagonal(lambda_, jnp.exp(gamma)[:, None] * b, c, x, us, resets, self.dtype)
+        x, ys = diagonal(lambda_, jnp.exp(gamma)[:, None] * b, c, x, us, self.dtype)
         return x, ys + d * us
 
 

@@ -20,17 +20,16 @@ class LSTM(nn.Module):
         return zeros[0], zeros[1]  # two arrays, as a donated buffer must not occur twice
 
     @nn.compact
-    def __call__(self, carry, us, resets):
+    def __call__(self, carry, us):
         width = self.config.width
         recurrent = self.param("recurrent", nn.initializers.orthogonal(), (width, 4 * width))
 
-        def step(carry, now):
-            wu, reset = now
-            c, h = (jnp.where(reset[..., None], 0.0, x) for x in carry)
+        def step(carry, wu):
+            c, h = carry
             i, f, o, g = jnp.split(wu + matmul(h, recurrent, self.dtype), 4, axis=-1)
             # A bias of one: at first the gate forgets little (Jozefowicz et al. 2015).
             c = nn.sigmoid(f + 1.0) * c + nn.sigmoid(i) * jnp.tanh(g)
             h = nn.sigmoid(o) * jnp.tanh(c)
             return (c, h), h
 
-        return jax.lax.scan(step, carry, (on_rows(nn.Dense(4 * width, dtype=self.dtype), us), resets))
+        return jax.lax.scan(step, carry, on_rows(nn.Dense(4 * width, dtype=self.dtype), us))

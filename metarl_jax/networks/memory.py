@@ -37,15 +37,15 @@ class MemoryConfig:
 
 
 class Memory(NamedTuple):
-    """A sequence model as pure functions. A reset at t forgets all that came before input t.
+    """A sequence model as pure functions. What it remembers lasts until the caller begins with a new carry.
 
     Shapes: `*B` are any axes of a batch, T time steps. `unroll` is T times `step`, but faster.
     """
 
     init: Callable[[Key, int], Params]  # key, in_dim
     init_carry: Callable[[tuple[int, ...]], Carry]  # B -> zeros
-    step: Callable[[Params, Carry, Array, Array], tuple[Carry, Array]]  # x [*B, in_dim], reset [*B] -> [*B, width]
-    unroll: Callable[[Params, Carry, Array, Array], tuple[Carry, Array]]  # [T, *B, in_dim], [T, *B] -> [T, *B, width]
+    step: Callable[[Params, Carry, Array], tuple[Carry, Array]]  # [*B, in_dim] -> [*B, width]
+    unroll: Callable[[Params, Carry, Array], tuple[Carry, Array]]  # [T, *B, in_dim] -> [T, *B, width]
 
 
 class _Stack(nn.Module):
@@ -54,11 +54,11 @@ class _Stack(nn.Module):
     dtype: DType
 
     @nn.compact
-    def __call__(self, carry, xs, resets):
+    def __call__(self, carry, xs):
         """Pre-norm residual blocks, whose output is gated as in S5 (arXiv:2208.04933, appendix G.1)."""
         xs, carry_T = on_rows(nn.Dense(self.config.width, dtype=self.dtype), xs), []
         for _, layer_carry in zip(range(self.config.layers), carry, strict=True):
-            layer_carry, ys = self.make_layer(self.config, self.dtype)(layer_carry, nn.LayerNorm()(xs), resets)
+            layer_carry, ys = self.make_layer(self.config, self.dtype)(layer_carry, nn.LayerNorm()(xs))
             ys = nn.gelu(ys)
             xs = xs + ys * nn.sigmoid(on_rows(nn.Dense(self.config.width, dtype=self.dtype), ys))
             carry_T.append(layer_carry)
@@ -71,19 +71,19 @@ def make_stack(config: MemoryConfig, make_layer: Callable[[MemoryConfig, DType],
     Args:
       config: of the memory.
       make_layer: gives, from `config` and `dtype`, a module with `init_carry(batch_shape)` and
-        `(carry, [T, *B, width], resets) -> carry, [T, *B, width]`.
+        `(carry, [T, *B, width]) -> carry, [T, *B, width]`.
       dtype: of matrix products; sequences and carries are float32.
     """
     stack = _Stack(config, make_layer, dtype)
 
     def init(key: Key, in_dim: int) -> Params:
-        return stack.init(key, init_carry(()), jnp.zeros((1, in_dim)), jnp.zeros(1, bool))
+        return stack.init(key, init_carry(()), jnp.zeros((1, in_dim)))
 
     def init_carry(batch_shape: tuple[int, ...]) -> Carry:
         return tuple(make_layer(config, dtype).init_carry(batch_shape) for _ in range(config.layers))
 
-    def step(params: Params, carry: Carry, x: Array, reset: Array) -> tuple[Carry, Array]:
-        carry, outs = stack.apply(params, carry, x[None], reset[None])
+    def step(params: Params, carry: Carry, x: Array) -> tuple[Carry, Array]:
+        carry, outs = stack.apply(params, carry, x[None])
         return carry, outs[0]
 
     return Memory(init, init_carry, step, stack.apply)

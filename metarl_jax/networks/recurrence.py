@@ -13,9 +13,7 @@ Elements = Callable[[Any], tuple[Array, Array]]
 Readout = Callable[[Array, Any], Array]
 
 
-def linear_recurrence(
-    elements: Elements, readout: Readout, x: Array, inputs: Any, resets: Array
-) -> tuple[Array, Array]:
+def linear_recurrence(elements: Elements, readout: Readout, x: Array, inputs: Any) -> tuple[Array, Array]:
     """x_t = a_t x_{t-1} + b_t, elementwise, with a_t, b_t = elements(inputs_t); y_t = readout(x_t, inputs_t).
 
     Args:
@@ -23,7 +21,6 @@ def linear_recurrence(
       readout: of one step.
       x: `[*B, ...]`, the state before the first step.
       inputs: a pytree of `[T, ...]`.
-      resets: `[T, *B]` bool; where true, x_{t-1} counts as zero.
 
     Returns:
       The last state, and y `[T, ...]`.
@@ -32,40 +29,33 @@ def linear_recurrence(
     # width 128), 1.2 (64 by 128), 1.1 to 1.4 (640 by 200), 2.8 (selective, 64 by 250), and 2 to 10 times the compilation.
     # An accelerator idles while it does one small step after the other.
     scan = sequential if jax.default_backend() == "cpu" else associative
-    return scan(elements, readout, x, inputs, resets)
+    return scan(elements, readout, x, inputs)
 
 
-def sequential(elements, readout, x, inputs, resets):
+def sequential(elements, readout, x, inputs):
     """`linear_recurrence` in T steps, which do the least work."""
 
     def step(x, now):
-        now, reset = now
         a, b = elements(now)
-        x = a * _zero_where(reset, x) + b
+        x = a * x + b
         return x, readout(x, now)
 
-    return lax.scan(step, x, (inputs, resets))
+    return lax.scan(step, x, inputs)
 
 
-def associative(elements, readout, x, inputs, resets):
+def associative(elements, readout, x, inputs):
     """`linear_recurrence` in log T steps (Blelloch 1990), of twice the work and several times the memory."""
 
     def compose(first, then):
         return then[0] * first[0], then[0] * first[1] + then[1]
 
     a, b = jax.vmap(lambda now: jnp.broadcast_arrays(*elements(now)))(inputs)
-    a = _zero_where(resets, a)
     _, xs = lax.associative_scan(compose, (a, b.at[0].add(a[0] * x)))
     return xs[-1], jax.vmap(readout)(xs, inputs)
 
 
-def _zero_where(resets: Array, x: Array) -> Array:
-    """Zero in those rows of `x`, whose first axes are those of `resets`."""
-    return jnp.where(resets.reshape(resets.shape + (1,) * (x.ndim - resets.ndim)), 0.0, x)
-
-
-def diagonal(a: Array, b: Array, c: Array, x: Array, us: Array, resets: Array, dtype: DType) -> tuple[Array, Array]:
-    """x_t = diag(a) x_{t-1} + b u_t, y_t = Re(c x_t), where a reset at t sets x_{t-1} to zero.
+def diagonal(a: Array, b: Array, c: Array, x: Array, us: Array, dtype: DType) -> tuple[Array, Array]:
+    """x_t = diag(a) x_{t-1} + b u_t, y_t = Re(c x_t).
 
     Args:
       a: complex, `[P]`.
@@ -73,7 +63,6 @@ def diagonal(a: Array, b: Array, c: Array, x: Array, us: Array, resets: Array, d
       c: complex, `[H, P]`.
       x: complex, `[*B, P]`.
       us: real, `[T, *B, H]`.
-      resets: `[T, *B]` bool.
       dtype: of the products with b and c; the recurrence itself is in float32.
 
     Returns:
@@ -88,7 +77,7 @@ def diagonal(a: Array, b: Array, c: Array, x: Array, us: Array, resets: Array, d
         return jnp.concatenate([x.real, x.imag], axis=-1)
 
     b, c = jnp.concatenate([b.real, b.imag]).T, jnp.concatenate([c.real, -c.imag], axis=1).T
-    x, xs = linear_recurrence(elements, readout, x, on_rows(lambda u: matmul(u, b, dtype), us), resets)
+    x, xs = linear_recurrence(elements, readout, x, on_rows(lambda u: matmul(u, b, dtype), us))
     return x, on_rows(lambda x: matmul(x, c, dtype), xs)
 
 

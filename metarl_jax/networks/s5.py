@@ -25,7 +25,7 @@ class S5(nn.Module):
         return jnp.zeros((*batch_shape, self.config.state // 2), complex)
 
     @nn.compact
-    def __call__(self, x, us, resets):
+    def __call__(self, x, us):
         width, pairs = self.config.width, self.config.state // 2
         # The real parts stay negative, the system stable, whatever is learned.
         log_decay = self.param("log_decay", lambda _: jnp.log(-hippo_legs(pairs)[0].real))
@@ -36,7 +36,7 @@ class S5(nn.Module):
         step_size = jnp.exp(self.param("log_step", log_uniform, STEP_SIZES, (pairs,)))
         lambda_ = lax.complex(-jnp.exp(log_decay), frequency)
         a = jnp.exp(lambda_ * step_size)
-        x, ys = diagonal(a, ((a - 1.0) / lambda_)[:, None] * b, 2.0 * c, x, us, resets, self.dtype)
+        x, ys = diagonal(a, ((a - 1.0) / lambda_)[:, None] * b, 2.0 * c, x, us, self.dtype)
         return x, ys + d * us
 
 

@@ -28,12 +28,12 @@ class Selective(nn.Module):
         return jnp.zeros((*batch_shape, KERNEL - 1, width)), jnp.zeros((*batch_shape, state, width))
 
     @nn.compact
-    def __call__(self, carry, us, resets):
+    def __call__(self, carry, us):
         width, state = self.config.width, self.config.state
         window, x = carry
         kernel = self.param("kernel", nn.initializers.lecun_normal(), (KERNEL, width))
         bias = self.param("bias", nn.initializers.zeros, (width,))
-        window, us = causal_convolution(kernel, window, on_rows(self._linear(width), us), resets)
+        window, us = causal_convolution(kernel, window, on_rows(self._linear(width), us))
         us = nn.silu(us + bias)
 
         rank = -(-width // 16)  # of the map to delta, as in the paper
@@ -42,39 +42,31 @@ class Selective(nn.Module):
         delta = nn.softplus(on_rows(nn.Dense(width, bias_init=_init_step_bias), low_rank))
         a = -jnp.exp(self.param("A_log", lambda _: jnp.log(jnp.arange(1.0, state + 1.0))[:, None] * jnp.ones(width)))
         d = self.param("D", nn.initializers.ones, (width,))
-        x, ys = selective_scan(a, x, delta, b, c, us, resets)
+        x, ys = selective_scan(a, x, delta, b, c, us)
         return (window, x), on_rows(self._linear(width), ys + d * us)
 
     def _linear(self, size):
         return nn.Dense(size, use_bias=False, dtype=self.dtype)
 
 
-def causal_convolution(kernel, window, us, resets):
-    """y_t = sum_j kernel_j u_{t-j}, feature by feature, over those inputs that no reset parts from t.
+def causal_convolution(kernel, window, us):
+    """y_t = sum_j kernel_j u_{t-j}, feature by feature.
 
     Args:
       kernel: `[K, width]`.
       window: `[*B, K - 1, width]`, the inputs before the first.
       us: `[T, *B, width]`.
-      resets: `[T, *B]` bool.
 
     Returns:
       The window that the next call needs, and y `[T, *B, width]`.
     """
     past, length = len(kernel) - 1, len(us)
     us = jnp.concatenate([jnp.moveaxis(window, -2, 0), us])
-    episode = jnp.pad(jnp.cumsum(resets, axis=0), [(past, 0)] + [(0, 0)] * (resets.ndim - 1))
-
-    def seen_from(ends, first, count):
-        """The `count` inputs from `first` on, zero where they belong to another episode than `ends`."""
-        same = episode[first : first + count] == ends
-        return jnp.where(same[..., None], us[first : first + count], 0.0)
-
-    ys = sum(k * seen_from(episode[past:], past - j, length) for j, k in enumerate(kernel))
-    return jnp.moveaxis(seen_from(episode[-1], length, past), 0, -2), ys
+    ys = sum(k * us[past - j : past - j + length] for j, k in enumerate(kernel))
+    return jnp.moveaxis(us[length:], 0, -2), ys
 
 
-def selective_scan(a, x, delta, b, c, us, resets):
+def selective_scan(a, x, delta, b, c, us):
     """The selective recurrence; states are made, and made again for the gradient, a chunk of the sequence at a time.
 
     Args:
@@ -84,7 +76,6 @@ def selective_scan(a, x, delta, b, c, us, resets):
       b: `[T, *B, state]`.
       c: `[T, *B, state]`.
       us: `[T, *B, width]`.
-      resets: `[T, *B]` bool.
 
     Returns:
       The last state, and y `[T, *B, width]`.
@@ -99,7 +90,7 @@ def selective_scan(a, x, delta, b, c, us, resets):
 
     @jax.checkpoint
     def chunk(x, now):
-        return linear_recurrence(elements, readout, x, *now)
+        return linear_recurrence(elements, readout, x, now)
 
     length, size = len(us), min(CHUNK, len(us))
 
@@ -107,7 +98,7 @@ def selective_scan(a, x, delta, b, c, us, resets):
         x = jnp.pad(x, [(0, -length % size)] + [(0, 0)] * (x.ndim - 1))
         return x.reshape(-1, size, *x.shape[1:])
 
-    x, ys = jax.lax.scan(chunk, x, jax.tree.map(in_chunks, ((delta, delta * us, b, c), resets)))
+    x, ys = jax.lax.scan(chunk, x, jax.tree.map(in_chunks, (delta, delta * us, b, c)))
     return x, ys.reshape(-1, *us.shape[1:])[:length]
 
 

@@ -1,4 +1,4 @@
-"""Held-out tasks at the end of a run: adaptation curves, figures and the summary, as files."""
+"""What a run is judged on and how it does there: adaptation curves, figures and the summary, as files."""
 
 import json
 from collections.abc import Callable
@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from .. import evaluation
+from .. import evaluation, rollout
 from ..config import EvaluationConfig, ExperimentConfig
+from ..evaluation import Curve, Population, over_tasks
 from ..show import plots
-from ..types import Algorithm, EnvSpec, Key, MetaEnv, RunState, Suite
+from ..types import Adaptation, Algorithm, EnvSpec, Key, MetaEnv, RunState, Suite, Task
 from . import clock
 from .runlog import RunLog, read_metrics, write_atomically
 from .window import evaluation_key
@@ -21,71 +22,107 @@ class Judge(NamedTuple):
     """Judges any number of states of a run, or of runs that differ in their seeds alone, by one compiled program."""
 
     config: ExperimentConfig
-    settings: EvaluationConfig
+    settings: EvaluationConfig  # nothing left open
+    adaptation: Adaptation  # of training
     spec: EnvSpec  # of the environment that it judges in
-    task_env: tuple[str, ...]  # names of the environments of a suite, by task; () where there is but one
-    curve_of: Callable[[RunState, Key], evaluation.Curve]
+    population: Population  # `words` say what is judged on
+    curve_of: Callable[[RunState, Key], Curve]
 
     def __call__(self, state: RunState, seed: int | None = None) -> dict[str, Any]:
         """The adaptation curve, as eval/*.json holds it; `seed` is the run's, `config.seed` where left out."""
-        key = evaluation_key(self.config.seed if seed is None else seed)
-        returns, success = (np.asarray(x) for x in self.curve_of(state, key))
+        config, settings, (rows, held_out, words, notes) = self.config, self.settings, self.population
+        seed = config.seed if seed is None else seed
+        returns, success = map(np.asarray, self.curve_of(state, episodes_key(settings, seed)))
         curve = {
-            "env": self.config.env,
+            "env": config.env,
+            "tasks": words,
+            "held_out": held_out,
+            "notes": list(notes),
             "iteration": int(state.step),
-            "episodes": self.settings.episodes,
+            "seed": seed,
+            "task_seed": settings.seed,
+            "episodes": settings.episodes,
             "horizon": self.spec.horizon,
-            "steps": list(range(self.settings.steps + 1)),
-            **_estimates(returns),
+            "physics": config.physics,
+            "steps": list(range(settings.steps + 1)),
+            **evaluation.by_point([over_tasks(x, rows) for x in returns]),
             "returns": returns.tolist(),
+            "task": rows.task,
+            "task_env": rows.env,
+            "all_tasks": rows.all_tasks,
         }
         if self.spec.has_success:
-            curve["success"] = _estimates(success) | {"values": success.tolist()}
-        if self.task_env:
-            curve["task_env"] = list(self.task_env)
+            points = [over_tasks(x, rows) for x in success]
+            curve["success"] = evaluation.by_point(points, evaluation.SUCCESS_FIELDS) | {"values": success.tolist()}
         return curve
 
 
 def make_judge(
     config: ExperimentConfig, algorithm: Algorithm, env: MetaEnv | Suite, eval_env: MetaEnv | Suite
 ) -> Judge:
-    """Judging as `config.evaluation` says.
+    """Judging as `config.evaluation` says, and as `algorithm` is trained where it says nothing.
 
     Args:
       config: of the run.
       algorithm: made of it.
       env: that it trains on.
-      eval_env: to draw held-out tasks from.
+      eval_env: to draw the tasks from.
     """
-    settings = config.evaluation
-    curve_of = jax.jit(
-        lambda state, key: evaluation.adaptation_curve(
-            algorithm, eval_env, state, key, (settings.tasks, settings.episodes), settings.steps
-        )
+    settings = config.evaluation.following(algorithm.adaptation)
+    tasks = draw_tasks(settings, eval_env)
+    shape = (settings.tasks, settings.episodes)
+
+    def curve(state: RunState, tasks: Task, key: Key) -> Curve:
+        return evaluation.adaptation(algorithm, eval_env, state, tasks, key, shape, settings.steps)[2]
+
+    compiled = jax.jit(curve)
+    found = evaluation.population(env, eval_env, tasks, settings.tasks)
+    notes = (*found.notes, *_differences(settings, algorithm.adaptation, env.spec, eval_env.spec))
+    return Judge(
+        config,
+        settings,
+        algorithm.adaptation,
+        eval_env.spec,
+        found._replace(notes=notes),
+        lambda state, key: compiled(state, tasks, key),
     )
-    members = eval_env.envs if isinstance(eval_env, Suite) else ()
-    task_env = tuple(e.spec.name for e in members for _ in range(settings.tasks // len(members)))
-    return Judge(config, settings, eval_env.spec, task_env, curve_of)
 
 
-def write(judge: Judge, curve: dict[str, Any], directory: Path, name: str) -> None:
-    """Writes a curve to eval/NAME.json and draws it."""
+def _differences(settings: EvaluationConfig, adaptation: Adaptation, trained: EnvSpec, judged: EnvSpec) -> list[str]:
+    """In what the adaptation that is judged differs from that of training."""
+    steps, episodes = adaptation
+    said = []
+    if settings.steps != steps:
+        said.append(f"adaptation steps: {settings.steps}, in training {steps}")
+    if episodes is not None and settings.steps and settings.episodes != episodes:
+        said.append(f"episodes of each step: {settings.episodes}, in training {episodes}")
+    if judged.horizon != trained.horizon:
+        said.append(f"episodes have {judged.horizon} steps, in training {trained.horizon}")
+    return said
+
+
+def draw_tasks(settings: EvaluationConfig, env: MetaEnv | Suite) -> Task:
+    """The tasks that runs of all seeds are judged on."""
+    return rollout.sample_tasks(env, jax.random.split(evaluation_key(settings.seed))[0], settings.tasks)
+
+
+def episodes_key(settings: EvaluationConfig, seed: int) -> Key:
+    """The key of episodes and actions in judging the run of a seed."""
+    return jax.random.fold_in(jax.random.split(evaluation_key(seed))[1], settings.seed)
+
+
+def write(judge: Judge, curve: dict[str, Any], directory: Path, name: str, figure: str) -> None:
+    """Writes a curve to eval/NAME.json and draws it to plots/FIGURE.png."""
     write_atomically(directory / "eval" / f"{name}.json", json.dumps(curve, indent=2))
-    title = f"{judge.config.env}: {judge.settings.tasks} held-out tasks"
-    plots.adaptation_curve({judge.config.preset: curve}, directory / "plots" / "adaptation.png", title)
-
-
-def _estimates(values: np.ndarray) -> dict[str, list]:
-    """Mean, IQM and intervals of each row of `[K + 1, N]`."""
-    estimates = [evaluation.estimate(row)._asdict() for row in values]
-    return {name: np.array([e[name] for e in estimates]).tolist() for name in evaluation.Estimate._fields}
+    title = f"{curve['env']}: {curve['tasks']}"
+    plots.adaptation_curve({judge.config.preset: curve}, directory / "plots" / f"{figure}.png", title)
 
 
 def sum_up(
     config: ExperimentConfig, log: RunLog, judge: Judge, curve: dict[str, Any], seconds: Callable[[], dict[str, float]]
 ) -> dict[str, Any]:
     """Writes and draws the last curve, and sums the run up; `seconds` (see clock.py) is read last of all."""
-    write(judge, curve, log.directory, f"iteration-{curve['iteration']}")
+    write(judge, curve, log.directory, f"iteration-{curve['iteration']}", "adaptation")
     rows = read_metrics(log.directory)
     plots.learning_curves({config.preset: rows}, log.directory / "plots" / "learning.png")
     summary = {
@@ -95,10 +132,13 @@ def sum_up(
         "env_steps": rows[-1]["env_steps"],
         "env_steps_per_second": clock.rate(rows),
         **seconds(),
+        **{name: curve[name] for name in ("tasks", "held_out", "notes")},
     }
-    for what, estimates in (("return", curve), ("success", curve.get("success"))):
+    kinds = {"return": (curve, evaluation.Estimate._fields)}
+    if "success" in curve:
+        kinds["success"] = (curve["success"], evaluation.SUCCESS_FIELDS)
+    for what, (estimates, fields) in kinds.items():
         for when, point in (("before", 0), ("after", -1)):
-            if estimates:
-                summary[f"{what}_{when}"] = {name: estimates[name][point] for name in evaluation.Estimate._fields}
+            summary[f"{what}_{when}"] = {name: estimates[name][point] for name in fields}
     write_atomically(log.directory / "summary.json", json.dumps(summary, indent=2))
     return summary

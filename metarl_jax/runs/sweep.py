@@ -134,7 +134,7 @@ def run_on_slurm(cells: Sequence[Cell], out: Path, parameters: dict[str, Any], c
 
 
 def table(cells: Sequence[Cell]) -> list[dict[str, Any]]:
-    """One row for each setting whose runs are finished: held-out tasks after adaptation, over seeds and tasks."""
+    """One row for each setting with finished runs: its tasks after adaptation, over seeds and tasks."""
     rows = []
     for name in dict.fromkeys(cell.name for cell in cells):
         runs = [cell for cell in cells if cell.name == name]
@@ -143,11 +143,34 @@ def table(cells: Sequence[Cell]) -> list[dict[str, Any]]:
             continue
         curves = [_latest_curve(cell.directory) for cell in done]
         row = {"settings": name, **runs[0].settings, "seeds": len(done), "of": len(runs)}
-        row["return"] = evaluation.estimate(np.array([c["returns"][-1] for c in curves]))._asdict()
-        if all("success" in c for c in curves):
-            row["success"] = evaluation.estimate(np.array([c["success"]["values"][-1] for c in curves]))._asdict()
+        row |= {"tasks": curves[0]["tasks"], "notes": [*curves[0]["notes"], *_notes(len(done))]}
+        tasks = evaluation.Rows(*(curves[0][name] for name in ("task", "task_env", "all_tasks")))
+        row["return"] = _estimate([c["returns"][-1] for c in curves], tasks, evaluation.Estimate._fields)
+        if "success" in curves[0]:
+            values = [c["success"]["values"][-1] for c in curves]
+            row["success"] = _estimate(values, tasks, evaluation.SUCCESS_FIELDS)
         rows.append(row)
     return rows
+
+
+def words(rows: Sequence[dict[str, Any]]) -> str:
+    """What the settings in a table were judged on."""
+    return ", ".join(dict.fromkeys(row["tasks"] for row in rows))
+
+
+def _notes(num_seeds: int) -> list[str]:
+    """What the intervals of so many seeds do not say."""
+    if num_seeds == 1:
+        return ["one seed: its interval says nothing of other seeds"]
+    few = f"fewer than {evaluation.MIN_RUNS} seeds give no interval: what each of them came to stands in its place"
+    return [few] if num_seeds < evaluation.MIN_RUNS else []
+
+
+def _estimate(values: list[list[float]], tasks: evaluation.Rows, fields: Sequence[str]) -> dict[str, Any]:
+    """Of R runs on N tasks, `[R, N]`, all runs on the same ones: over runs and tasks, and of each run over tasks."""
+    whole, each = evaluation.over_tasks(np.array(values), tasks), [evaluation.over_tasks(v, tasks) for v in values]
+    of_each = {f"{name}_of_each": [getattr(e, name) for e in each] for name in ("mean", "iqm") if name in fields}
+    return {name: getattr(whole, name) for name in fields} | of_each
 
 
 def _latest_curve(run: Path) -> dict[str, Any]:

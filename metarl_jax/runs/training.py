@@ -21,9 +21,10 @@ from .checkpoint import Checkpoints
 from .clock import Clock
 from .held_out import HeldOut
 from .judging import Judge
+from .memory import check_memory
 from .runlog import RunLog, SilentLog, readable_errors
 from .signals import Interrupted, Stop, interruptibly
-from .window import base_key, begin, check_memory
+from .window import begin, run_keys
 
 MAX_ROLLBACKS = 3
 
@@ -64,11 +65,11 @@ def train(
       Interrupted: SIGINT or SIGTERM came.
       TrainingError: loss, gradients or parameters were not finite once more after the last permitted roll-back, or memory
         ran out.
-      window.TooLarge: the runs do not fit into memory together.
+      memory.TooLarge: the runs do not fit into memory together.
       ConfigError: a run directory cannot be written.
     """
     config, mesh = runs[0].config, mesh or sharding.make_mesh(1)
-    keys = jnp.stack([base_key(run.config.seed) for run in runs])
+    keys = jax.tree.map(lambda *keys: jnp.stack(keys), *[run_keys(run.config.seed) for run in runs])
     with contextlib.ExitStack() as stack:
         for run in runs:
             stack.enter_context(readable_errors(run.log.directory))

@@ -1,4 +1,4 @@
-"""Iterations as one compiled program: of one seed or of several, and whether these fit into memory together."""
+"""Iterations as one compiled program, of one seed or of several."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -11,18 +11,21 @@ from .. import sharding
 from ..types import Algorithm, Array, Kept, Key, RunState
 
 
-def base_key(seed: int) -> Key:
-    """The key that iteration i folds into: `fold_in(base_key(seed), i)`."""
-    return jax.random.key(seed)
+class RunKeys(NamedTuple):
+    """The keys of a run, or `[S]` of several."""
+
+    init: Key  # of its first state
+    iterations: Key  # iteration i uses `fold_in(iterations, i)`
+
+
+def run_keys(seed: int) -> RunKeys:
+    """The keys that follow from a seed."""
+    return RunKeys(*jax.random.split(jax.random.key(seed)))
 
 
 def evaluation_key(seed: int) -> Key:
-    """The key of held-out tasks; training folds in iterations, which never reach this number."""
-    return jax.random.fold_in(base_key(seed), 2**32 - 1)
-
-
-class TooLarge(RuntimeError):
-    """Several seeds do not fit into memory together."""
+    """The key of an evaluation; training folds in iterations, which never reach this number."""
+    return jax.random.fold_in(run_keys(seed).iterations, 2**32 - 1)
 
 
 def each_seed(fn: Callable, num_seeds: int) -> Callable:
@@ -77,12 +80,14 @@ class Begun(NamedTuple):
     window: Any  # compiled: states, count -> states, metrics (see `make_window`)
 
 
-def begin(algorithm: Algorithm, keys: Key, size: int, mesh: Mesh) -> Begun:
-    """The first states of the runs with these keys `[S]`, and their compiled window, over the devices of a mesh."""
-    layout, num_seeds = _layout(mesh), len(keys)
+def begin(algorithm: Algorithm, keys: RunKeys, size: int, mesh: Mesh) -> Begun:
+    """The first states of the runs with these keys, and their compiled window, over the devices of a mesh."""
+    layout, num_seeds = _layout(mesh), len(keys.init)
     with sharding.use_mesh(mesh):
-        states = jax.jit(each_seed(algorithm.init, num_seeds), out_shardings=layout)(keys)
-        window = jax.jit(make_window(algorithm, keys, size), donate_argnums=0, out_shardings=layout and (layout, None))
+        states = jax.jit(each_seed(algorithm.init, num_seeds), out_shardings=layout)(keys.init)
+        window = jax.jit(
+            make_window(algorithm, keys.iterations, size), donate_argnums=0, out_shardings=layout and (layout, None)
+        )
         return Begun(states, window.lower(states, 1).compile())
 
 
@@ -96,32 +101,3 @@ def _layout(mesh: Mesh) -> RunState | None:
         return RunState(*[NamedSharding(mesh, PartitionSpec(sharding.SEED))] * len(RunState._fields))
     everywhere, split = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec(None, sharding.TASK))
     return RunState(*[everywhere] * len(RunState._fields))._replace(kept=Kept(everywhere, split))
-
-
-def check_memory(compiled: Any, num_runs: int, mesh: Mesh) -> None:
-    """TooLarge where several runs together need more memory than there is."""
-    if num_runs == 1:
-        return
-    analysis, free = compiled.memory_analysis(), _free_bytes()
-    if analysis is None or free is None:
-        return
-    needed = (
-        analysis.temp_size_in_bytes + analysis.output_size_in_bytes
-    )  # of a device; arguments are donated to the output
-    if jax.default_backend() == "cpu":
-        needed *= mesh.size  # which share it
-    if needed > free:
-        raise TooLarge(
-            f"{num_runs} seeds in one program need {needed / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free"
-        )
-
-
-def _free_bytes() -> int | None:
-    """Memory of the device that nothing uses, None where nobody says."""
-    if stats := jax.local_devices()[0].memory_stats():
-        return stats["bytes_limit"] - stats["bytes_in_use"]
-    try:
-        with open("/proc/meminfo") as file:
-            return next(1024 * int(line.split()[1]) for line in file if line.startswith("MemAvailable"))
-    except (OSError, StopIteration):
-        return None

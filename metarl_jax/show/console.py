@@ -1,9 +1,10 @@
 """What `metarl` shows on the terminal."""
 
+import contextlib
 import datetime
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from rich.console import Console
 from rich.table import Table
 
 from ..config import ExperimentConfig
+from ..evaluation import Estimate
 
+_COLUMNS = ("mean", "95 % interval", "IQM", "95 % interval")  # of estimates
 _LINE_EVERY = 10.0  # seconds between lines where there is no terminal to draw a bar on
 
 
@@ -22,83 +25,78 @@ def default_run_dir(config: ExperimentConfig) -> Path:
     return Path("runs") / f"{config.preset}-s{config.seed}-{now}"
 
 
-class Progress:
-    """A live bar: iteration, steps/s, return before and after adaptation, ETA. Use as a context manager; call with rows."""
+@contextlib.contextmanager
+def bars() -> Iterator[Callable[[str, int], Callable[[int, str], None]]]:
+    """Live bars, or a line every ten seconds where there is no terminal to draw them on.
 
-    def __init__(self, config: ExperimentConfig):
-        self._total = config.iterations
-        self._last_line = 0.0
-        self._bar = rich_progress.Progress(
-            rich_progress.TextColumn("{task.description}"),
-            rich_progress.BarColumn(),
-            rich_progress.MofNCompleteColumn(),
-            rich_progress.TextColumn("{task.fields[numbers]}"),
-            rich_progress.TextColumn("ETA"),
-            rich_progress.TimeRemainingColumn(),
-            console=Console(stderr=True),
-            disable=not sys.stderr.isatty(),
-        )
-        self._task = self._bar.add_task(config.preset, total=config.iterations, numbers="compiling")
+    Yields a function: name of a bar, total -> a function that is told how much is done, and words about it.
+    """
+    drawn = rich_progress.Progress(
+        rich_progress.TextColumn("{task.description}"),
+        rich_progress.BarColumn(),
+        rich_progress.TextColumn("{task.fields[words]}  ETA"),
+        rich_progress.TimeRemainingColumn(),
+        console=Console(stderr=True),
+        disable=not sys.stderr.isatty(),
+    )
 
-    def __call__(self, row: dict[str, Any]) -> None:
-        numbers = f"{row['env_steps_per_second']:,.0f} steps/s"
-        for what in ("return", "success"):
-            if f"{what}_after" in row:
-                numbers += f"  {what} {_number(row[f'{what}_before'])} -> {_number(row[f'{what}_after'])}"
-        self._bar.update(self._task, completed=row["iteration"], numbers=numbers)
-        now = time.monotonic()
-        if self._bar.disable and (now - self._last_line > _LINE_EVERY or row["iteration"] == self._total):
-            print(f"{row['iteration']}/{self._total}  {numbers}", file=sys.stderr, flush=True)
-            self._last_line = now
+    def begin(name: str, total: int) -> Callable[[int, str], None]:
+        task, last_line = drawn.add_task(name, total=total, words=""), time.monotonic()
 
-    def __enter__(self) -> "Progress":
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_) -> None:
-        self._bar.stop()
-
-
-class StepsBar:
-    """A bar over environment steps for each part of a long evaluation, lines where there is no terminal. A context manager."""
-
-    def __init__(self):
-        self._bar = rich_progress.Progress(
-            rich_progress.TextColumn("{task.description}"),
-            rich_progress.BarColumn(),
-            rich_progress.TextColumn("{task.fields[steps]}, ETA"),
-            rich_progress.TimeRemainingColumn(),
-            console=Console(stderr=True),
-            disable=not sys.stderr.isatty(),
-        )
-
-    def begin(self, name: str, max_steps: int) -> Callable[[int], None]:
-        """A new bar; call the result with numbers of steps done."""
-        task = self._bar.add_task(name, total=max_steps, steps="")
-        done, last_line = 0, time.monotonic()
-
-        def advance(count: int) -> None:
-            nonlocal done, last_line
-            done += count
-            steps = f"{done:,} of at most {max_steps:,} steps"
-            self._bar.update(task, completed=done, steps=steps)
-            if self._bar.disable and time.monotonic() - last_line > _LINE_EVERY:
-                print(f"{name}: {steps}", file=sys.stderr, flush=True)
+        def update(done: int, words: str) -> None:
+            nonlocal last_line
+            drawn.update(task, completed=done, words=words)
+            if drawn.disable and (time.monotonic() - last_line > _LINE_EVERY or done == total):
+                print(f"{name}: {words}", file=sys.stderr, flush=True)
                 last_line = time.monotonic()
 
-        return advance
+        return update
 
-    def __enter__(self) -> "StepsBar":
-        self._bar.start()
-        return self
+    with drawn:
+        yield begin
 
-    def __exit__(self, *_) -> None:
-        self._bar.stop()
+
+@contextlib.contextmanager
+def training_bar(config: ExperimentConfig) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """A bar of a run; yields a function of rows of metrics. It shows iteration, steps/s, returns, successes, ETA."""
+    with bars() as begin:
+        update = begin(config.preset, config.iterations)
+        update(0, "compiling")
+
+        def show(row: dict[str, Any]) -> None:
+            words = f"{row['iteration']}/{config.iterations}  {row['env_steps_per_second']:,.0f} steps/s"
+            for what in ("return", "success"):
+                if f"{what}_after" in row:
+                    words += f"  {what} {_number(row[f'{what}_before'])} -> {_number(row[f'{what}_after'])}"
+            update(row["iteration"], words)
+
+        yield show
+
+
+@contextlib.contextmanager
+def steps_bars() -> Iterator[Callable[[str, int], Callable[[int], None]]]:
+    """A bar over environment steps for each part of a long evaluation.
+
+    Yields a function: name of a part, greatest number of steps -> a function of numbers of steps done since its last call.
+    """
+    with bars() as begin:
+
+        def begin_part(name: str, max_steps: int) -> Callable[[int], None]:
+            update, done = begin(name, max_steps), 0
+
+            def advance(count: int) -> None:
+                nonlocal done
+                done += count
+                update(done, f"{done:,} of at most {max_steps:,} steps")
+
+            return advance
+
+        yield begin_part
 
 
 def print_summary(summary: dict[str, Any], directory: Path) -> None:
-    table = Table(title=f"{summary['preset']}, seed {summary['seed']}: held-out tasks")
-    for name in ("", "mean", "IQM", "95 % interval of the IQM"):
+    table = Table(title=f"{summary['preset']}, seed {summary['seed']}: {summary['tasks']}")
+    for name in ("", *_COLUMNS):
         table.add_column(name, justify="right" if name else "left")
     for what in ("return", "success"):
         for when in ("before", "after"):
@@ -106,6 +104,7 @@ def print_summary(summary: dict[str, Any], directory: Path) -> None:
                 table.add_row(f"{what} {when} adaptation", *_estimate(summary[f"{what}_{when}"]))
     console = Console()
     console.print(table)
+    _print_notes(summary["notes"])
     console.print(
         f"{summary['iterations']} iterations, {summary['env_steps']:,} environment steps in {summary['wall_seconds']:.0f} s: "
         f"{summary['compile_seconds']:.0f} s compiling, {summary['train_seconds']:.0f} s training "
@@ -115,17 +114,18 @@ def print_summary(summary: dict[str, Any], directory: Path) -> None:
     )
 
 
-def print_sweep(rows: list[dict[str, Any]]) -> None:
-    """A line for each setting of a sweep."""
-    table = Table(title="held-out tasks after adaptation, over seeds and tasks")
-    kinds = [what for what in ("return", "success") if rows and all(what in row for row in rows)]
-    columns = [name for what in kinds for name in (f"{what}, mean", "IQM", "95 % interval of the IQM")]
-    for name in ("settings", "seeds", *columns):
+def print_sweep(rows: list[dict[str, Any]], tasks: str) -> None:
+    """A line for each setting of a sweep; `tasks` says what they were judged on."""
+    table = Table(title=f"after adaptation: {tasks}")
+    columns = {"return": ("return, mean", *_COLUMNS[1:]), "success": ("success, mean", _COLUMNS[1])}
+    kinds = [what for what in columns if rows and all(what in row for row in rows)]
+    for name in ("settings", "seeds", *[name for what in kinds for name in columns[what]]):
         table.add_column(name, justify="left" if name == "settings" else "right")
     for row in rows:
-        cells = [cell for what in kinds for cell in _estimate(row[what])]
+        cells = [cell for what in kinds for cell in _estimate(row[what])[: len(columns[what])]]
         table.add_row(row["settings"], f"{row['seeds']} of {row['of']}", *cells)
     Console().print(table)
+    _print_notes(dict.fromkeys(note for row in rows for note in row["notes"]))
 
 
 def print_online(report: dict[str, Any]) -> None:
@@ -150,15 +150,17 @@ def print_curve(curve: dict[str, Any], steps: tuple[int, ...]) -> None:
     for what, estimates in (("return", curve), ("success", curve.get("success"))):
         if estimates is None:
             continue
-        table = Table(title=f"{curve['env']}: {what} on {len(curve['returns'][0])} held-out tasks")
-        for name in ("adaptation steps", "mean", "IQM", "95 % interval of the IQM"):
+        table = Table(title=f"{curve['env']}: {what}, {curve['tasks']}")
+        names = _COLUMNS if "iqm" in estimates else _COLUMNS[:2]
+        for name in ("adaptation steps", *names):
             table.add_column(name, justify="right")
         for step in steps:
-            point = {name: estimates[name][step] for name in ("mean", "iqm", "interval")}
-            table.add_row(str(step), *_estimate(point))
+            point = {name: estimates[name][step] for name in Estimate._fields if name in estimates}
+            table.add_row(str(step), *_estimate(point)[: len(names)])
         Console().print(table)
-    if "task_env" in curve:
+    if "success" in curve and len(set(curve["task_env"])) > 1:
         _print_success_by_env(curve)
+    _print_notes(curve["notes"])
 
 
 def _print_success_by_env(curve: dict[str, Any]) -> None:
@@ -182,10 +184,10 @@ def print_host_report(report: dict[str, Any]) -> None:
     for name in ("", *columns):
         table.add_column(name, justify="right" if name else "left")
 
-    def add(label: str, curve: dict[str, Any] | None, kind: str, official_success: float | None) -> None:
-        cells = [f"{value:.2f}" for value in curve[kind]] if curve else []
+    def add(label: str, curve: dict[str, Any] | None, official_success: float | None) -> None:
+        cells = [f"{value:.2f}" for value in curve["mean"]] if curve else []
         if curve:
-            low, high = curve["interval" if kind == "iqm" else "mean_interval"][-1]
+            low, high = curve["mean_interval"][-1]
             cells.append(f"{low:.2f} to {high:.2f}")
         if official:
             cells.append("" if official_success is None else f"{official_success:.2f}")
@@ -193,16 +195,12 @@ def print_host_report(report: dict[str, Any]) -> None:
 
     for name in (official or per_goal)["task_success"]:
         by_task = per_goal and per_goal["task_success"][name]
-        add(name, by_task, "mean", official and official["task_success"][name])
+        add(name, by_task, official and official["task_success"][name])
     table.add_section()
-    add("mean", per_goal, "mean", official and official["success"])
-    if per_goal:
-        add("IQM over goals", per_goal, "iqm", None)
-    console = Console()
-    console.print(table)
+    add("mean", per_goal, official and official["success"])
+    Console().print(table)
     times = [f"{kind} took {report[kind]['seconds']:.0f} s" for kind in report["evaluators"]]
-    for note in (*report["notes"], *times):
-        console.print(f"- {note}", highlight=False, soft_wrap=True)
+    _print_notes((*report["notes"], *times))
 
 
 def print_tables(tables: dict[str, dict[str, str]]) -> None:
@@ -214,9 +212,25 @@ def print_tables(tables: dict[str, dict[str, str]]) -> None:
         Console().print(table, "")
 
 
-def _estimate(point: dict[str, Any]) -> tuple[str, str, str]:
-    low, high = point["interval"]
-    return _number(point["mean"]), _number(point["iqm"]), f"{_number(low)} to {_number(high)}"
+def _estimate(point: dict[str, Any]) -> tuple[str, str, str, str]:
+    """Cells of _COLUMNS; in place of an interval that few runs do not give, what each of them came to."""
+
+    def interval(ends: tuple[float, float] | None, each: str) -> str:
+        return " to ".join(map(_number, ends)) if ends else "seeds: " + ", ".join(map(_number, point[each]))
+
+    if "iqm" not in point:
+        return _number(point["mean"]), interval(point["mean_interval"], "mean_of_each"), "", ""
+    return (
+        _number(point["mean"]),
+        interval(point["mean_interval"], "mean_of_each"),
+        _number(point["iqm"]),
+        interval(point["interval"], "iqm_of_each"),
+    )
+
+
+def _print_notes(notes: Iterable[str]) -> None:
+    for note in notes:
+        Console().print(f"- {note}", highlight=False, soft_wrap=True)
 
 
 def _number(value: float | None) -> str:

@@ -41,7 +41,7 @@ def learning_curves(runs: dict[str, list[dict[str, Any]]], path: Path) -> None:
 
 
 def adaptation_curve(curves: dict[str, dict[str, Any]], path: Path, title: str) -> None:
-    """Interquartile mean return (and mean success) on held-out tasks over adaptation steps, with 95 % intervals.
+    """Interquartile mean return (and mean success) over adaptation steps, with 95 % intervals.
 
     Args:
       curves: contents of eval/*.json, by label.
@@ -102,7 +102,9 @@ def online_curve(report: dict[str, Any], path: Path, title: str) -> None:
 
 
 def settings(rows: list[dict[str, Any]], path: Path, title: str) -> None:
-    """Interquartile mean after adaptation for each setting of a sweep, with 95 % intervals over seeds and tasks.
+    """Interquartile mean return (and mean success) after adaptation for each setting of a sweep, and that of each seed.
+
+    With 95 % intervals over seeds and tasks, where there are seeds enough.
 
     Args:
       rows: what `sweep.table` returns.
@@ -112,13 +114,19 @@ def settings(rows: list[dict[str, Any]], path: Path, title: str) -> None:
     figure, panels = _panels(all("success" in row for row in rows))
     places = np.arange(len(rows))
     for what, axes in panels.items():
-        middle = np.array([row[what]["iqm"] for row in rows])
-        low, high = np.array([row[what]["interval"] for row in rows]).T
-        axes.errorbar(
-            places, middle, [middle - low, high - middle], fmt="o", color=_AFTER, capsize=3, label="IQM, 95 % interval"
+        kind, interval = ("iqm", "interval") if what == "return" else ("mean", "mean_interval")
+        middle = np.array([row[what][kind] for row in rows])
+        ends = [row[what][interval] or (row[what][kind],) * 2 for row in rows]
+        errors = np.abs(np.array(ends).T - middle)
+        label = {"iqm": "IQM", "mean": "mean"}[kind]
+        axes.errorbar(places, middle, errors, fmt="o", color=_AFTER, capsize=3, label=f"{label}, 95 % interval")
+        seeds = np.array(
+            [(place, x) for place, row in zip(places, rows, strict=True) for x in row[what][f"{kind}_of_each"]]
         )
+        axes.plot(*seeds.T, "_", color=_BEFORE, label="each seed")
         axes.set_xticks(places, [row["settings"] for row in rows], rotation=30, ha="right", fontsize="small")
         axes.set(ylabel=f"{what} after adaptation", xlim=(-0.5, len(rows) - 0.5))
+        axes.legend(frameon=False, fontsize="small")
     figure.suptitle(title, fontsize="medium")
     _finish(figure, panels, path)
 
