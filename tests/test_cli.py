@@ -302,7 +302,8 @@ def test_resume_of_nothing(metarl, tmp_path, trained):
     (tmp_path / "empty").mkdir()
     assert_one_error(metarl("train", "--resume", "empty"), "empty")
     (tmp_path / "bare").mkdir()
-    (tmp_path / "bare" / "config.json").write_text((trained / "config.json").read_text())
+    for name in ("config.json", "metrics.jsonl"):
+        (tmp_path / "bare" / name).write_text((trained / name).read_text())
     assert_one_error(metarl("train", "--resume", "bare"), "no checkpoint")
     assert_one_error(metarl("train", "point-maml", "--resume", trained), "preset")
     assert_one_error(metarl("train", "--resume"), "--resume needs a value")

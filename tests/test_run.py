@@ -542,6 +542,27 @@ def test_second_ctrl_c_within_a_window(tmp_path):
     assert int(next((tmp_path / "run" / "checkpoints" / "latest").glob("[0-9]*")).name) == 0
 
 
+def test_ctrl_c_while_compiling(tmp_path):
+    """Nothing has begun: one word, exit code 130, and the directory can be begun or resumed as if it were not there."""
+    argv = [*START, *SMALL, "--window", "1", "--iterations", "1"]
+    process = subprocess.Popen(argv, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_until((tmp_path / "run" / "config.json").exists, process)
+    time.sleep(1.0)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and err.splitlines()[-1] == "interrupted", err
+    assert runlog.has_not_begun(tmp_path / "run")
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_run_that_has_not_begun(tmp_path, configure, train, script, resume):
+    script()
+    config, directory = configure(), tmp_path / "run"
+    RunLog.create(directory, config).close()  # and then it was killed
+    train(directory, config, resume=resume)
+    assert len(runlog.read_metrics(directory)) == 6
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals_to_the_command(tmp_path, number):
     """Saves, says how to go on, and exits with 128 + the signal's number; going on ends the run."""

@@ -144,11 +144,11 @@ def run(argv: list[str]) -> int:
     env, eval_env = make_envs(config)
     sharding.check_divides(config.algorithm.num_tasks, mesh, env, "algorithm.num_tasks")
     algorithm = make_algorithm(config.algorithm, env, config.policy, config.schedule_length)
+    judge = judging.make_judge(config, algorithm, env, eval_env)
     with contextlib.ExitStack() as stack:
         runs = [Run(one, stack.enter_context(_open(options, one))) for one in _configs(options)]
         stack.enter_context(hosts.fail_at_once(runs[0].log.directory))
         try:
-            judge = judging.make_judge(config, algorithm, env, eval_env)
             summaries = _train(runs, algorithm, judge, mesh, started)
         except training.TrainingError as error:
             print(f"error: {error}", file=sys.stderr)

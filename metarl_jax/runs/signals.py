@@ -15,9 +15,9 @@ class Interrupted(Exception):
 
 
 class Stop:
-    """Notes SIGINT, SIGTERM and SIGHUP (the terminal is gone), so that the loop can end between windows; a second SIGINT interrupts at once.
+    """Notes SIGINT, SIGTERM and SIGHUP (the terminal is gone), so that the loop can end between windows.
 
-    Only the main thread of a program gets signals: elsewhere this does nothing.
+    A second SIGINT interrupts at once. Only the main thread of a program gets signals: elsewhere this does nothing.
     """
 
     def __init__(self):
