@@ -35,7 +35,7 @@ def host_call(name: str, function: Callable, result: Any, *args: Any) -> Any:
     shapes, result_treedef = jax.tree.flatten(result)
 
     def on_leaves(*leaves: np.ndarray) -> list[np.ndarray]:
-        return jax.tree.leaves(function(*treedef.unflatten(map(np.asarray, leaves))))
+        return jax.tree.leaves(function(*jax.tree.unflatten(treedef, map(np.asarray, leaves))))
 
     if jax.default_backend() == "cpu":
         _register()
@@ -43,7 +43,7 @@ def host_call(name: str, function: Callable, result: Any, *args: Any) -> Any:
         out = jax.ffi.ffi_call(_TARGET, shapes, vmap_method="broadcast_all")(*leaves, name=name)
     else:  # XLA would hand over addresses in the memory of the device
         out = jax.pure_callback(on_leaves, shapes, *leaves, vmap_method="broadcast_all")
-    return result_treedef.unflatten(out)
+    return jax.tree.unflatten(result_treedef, out)
 
 
 @functools.cache
@@ -84,7 +84,7 @@ class _Buffer(Structure):
         """A view of it."""
         shape, dtype = self.dims[: self.rank], np.dtype(_DTYPES[self.dtype])
         size = int(np.prod(shape)) * dtype.itemsize
-        return np.ndarray(shape, dtype, (ctypes.c_char * size).from_address(self.data))
+        return np.ndarray(shape, dtype, (ctypes.c_char * size).from_address(self.data))  # type: ignore[arg-type]  # a buffer
 
 
 class _Buffers(Structure):
