@@ -11,6 +11,7 @@ from .algorithms.ppo_update import PpoUpdateConfig
 from .algorithms.reptile import ReptileConfig
 from .algorithms.rl2 import Rl2Config
 from .config import EvaluationConfig, ExperimentConfig
+from .errors import ConfigError
 from .learning.optim import OptimizerConfig
 from .networks import MemoryConfig, NetworkConfig
 from .policies import PolicyConfig
@@ -273,6 +274,8 @@ def scaled(config: ExperimentConfig, scale: int) -> ExperimentConfig:
     Times as many tasks per iteration; of PPO, which keeps its tasks, environments of each. Nothing else changes: each iteration
     has as many more steps, so that fewer of them do.
     """
+    if scale < 1:
+        raise ConfigError(f"scale must be at least 1, not {scale}.")
     algorithm = config.algorithm
     if algorithm.name == "ppo":
         algorithm = dataclasses.replace(algorithm, envs_per_task=scale * algorithm.envs_per_task)

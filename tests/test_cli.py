@@ -165,7 +165,7 @@ def test_paths(metarl, copy_of, tmp_path):
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
-        (("adapt", "--env", "cheetah-vel"), ("2 observations and 2 actions", "17")),
+        (("adapt", "--env", "cheetah-vel"), ("observations 2 and 17", "actions 2 and 6")),
         (("adapt", "--tasks", "0"), ("--tasks", "[1,")),
         (("adapt", "--checkpoint", "first"), ("latest",)),
         (("paths", "--tasks", "100"), ("--tasks", "20")),

@@ -14,7 +14,7 @@ from ...config import ExperimentConfig
 from ...envs import make
 from . import card
 
-# What a card with many worlds wants in place of the preset's own: more tasks at once, and as many steps of the optimiser as before.
+# What a card with many worlds wants in place of the preset's own: more tasks at once, in more minibatches, fewer times.
 ON_GPU = {"scale": 32, "minibatches": 16, "iterations": 60}
 ELSEWHERE = {"scale": 1, "minibatches": 4, "iterations": 2, "horizon": 10}
 
@@ -31,7 +31,7 @@ def to_success(preset: str, options: dict[str, Any], success: float) -> Iterator
         make(config.env, physics=config.physics, horizon=config.horizon, split=s) for s in ("train", "test")
     )
     algorithm = make_algorithm(config.algorithm, env, config.policy, config.iterations)
-    keys = window.base_key(config.seed)[None]
+    keys = jax.tree.map(lambda key: key[None], window.run_keys(config.seed))
     states, iterate = window.begin(algorithm, keys, 1, sharding.make_mesh(1))
     compile_seconds = time.perf_counter() - start
     worlds = config.algorithm.num_tasks * config.algorithm.envs_per_task
@@ -48,7 +48,7 @@ def to_success(preset: str, options: dict[str, Any], success: float) -> Iterator
         note = f"training success {scores[-1]:.2f} after {len(scores)} iterations, {steps / 1e6:.1f} M steps, {seconds:.0f} s"
         note += f"; {options}; every fifth: " + " ".join(f"{score:.2f}" for score in scores[4::5])
         yield row | {"value": reached, "memory_mib": card.memory_mib(), "note": note}
-    settings = config.evaluation
+    settings = config.evaluation.following(algorithm.adaptation)
     state = jax.tree.map(lambda x: x[0], states)
     shape = (settings.tasks, min(4, settings.episodes))
     curve = jax.jit(lambda s, k: evaluation.adaptation_curve(algorithm, test_env, s, k, shape, settings.steps))

@@ -49,8 +49,14 @@ class Name(NamedTuple):
 
 
 def make(name: str, physics: str, horizon: int | None, split: Split) -> MetaEnv | Suite:
+    """Builds what a name of Meta-World stands for, for one of its splits; ConfigError where it stands for nothing."""
     options = parse(name)
     what, names = options.what, options.families(split)
+    if options.one_hot and options.families("train") != options.families("test"):
+        raise ConfigError(
+            f"{name!r}: labels say which of the training families a task is of, and those of the test are others: leave "
+            "'one-hot' out, or take an MT suite."
+        )
     fresh = options.fresh and split == "train"
     if what in SUITES:
         fixed = not fresh

@@ -58,6 +58,7 @@ class MetaWorldEnv:
         fixture_pos = None if family.fixture is None else tuple(np.asarray(family.fixture_pos(middle)).tolist())
         settle_at = functools.partial(scenes.settle, scene_args, family.hand_start, steps=family.settle_steps)
         self._settle_each = functools.partial(scenes.settle_each, settle_at)
+        self._calls: dict = {}  # see `host_call`
         self._settled = jax.tree.map(lambda x: jnp.asarray(x, float), settle_at(fixture_pos))
         model = self.scene.model
         if resolve_backend(physics) == "warp":
@@ -145,7 +146,7 @@ class MetaWorldEnv:
             )
         shapes = jax.eval_shape(lambda: self._settled)
         name = f"settle {self._scene_args} from {self._family.hand_start} for {self._family.settle_steps} steps"
-        return host_call(name, self._settle_each, shapes, self._family.fixture_pos(task))
+        return host_call(name, self._settle_each, shapes, self._family.fixture_pos(task), keep=self._calls)
 
     def _observation(self, seen: Array, seen_before: Array, goal: Array) -> Array:
         return jnp.concatenate([seen, seen_before, goal if self.shows_goal else jnp.zeros(3)])

@@ -54,6 +54,7 @@ class MujocoPhysics:
         self._substeps = substeps
         self._shapes = {name: getattr(mujoco.MjData(model), name).shape for name in fields}
         self._name = f"mujoco {digest(model)} {fields}"
+        self._calls: dict = {}  # see `host_call`
         self._data = [mujoco.MjData(model) for _ in range(num_threads())]
         self._models: collections.OrderedDict[bytes, mujoco.MjModel] = collections.OrderedDict()
         self._last: tuple[list[np.ndarray], list[mujoco.MjModel]] = ([], [])
@@ -80,6 +81,7 @@ class MujocoPhysics:
             jax.ShapeDtypeStruct((sum(sizes),), dtype),
             jnp.concatenate([start, control]),
             params,
+            keep=self._calls,
         )
         start, sensordata, *fields = jnp.split(out, np.cumsum(sizes)[:-1])
         nq, nv, na = self.model.nq, self.model.nv, self.model.na

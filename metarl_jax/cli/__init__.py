@@ -11,6 +11,7 @@ import sys
 import jax
 
 from ..errors import ConfigError, lookup
+from ..runs import signals
 
 COMMANDS = {
     "train": "train a preset, or resume a run",
@@ -48,8 +49,11 @@ def main(argv: list[str] | None = None) -> int:
             raise
         print(f"error: {words.splitlines()[0]}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:  # outside the training loop, which saves before it ends
+    except KeyboardInterrupt:  # outside the training loop, which saves before it ends, or the second time within
         print("interrupted", file=sys.stderr)
+        if signals.anything_runs():
+            sys.stdout.flush()
+            os._exit(130)
         return 130
 
 

@@ -62,18 +62,35 @@ class RunLog:
         """Appends one row per iteration; `iteration` is its place in TensorBoard."""
         for row in rows:
             self._metrics.write(json.dumps(row) + "\n")
-            values = [
-                Summary.Value(tag=name, simple_value=value)
-                for name, value in row.items()
-                if name != "iteration" and value is not None
-            ]
-            self._board.write_event(Event(wall_time=time.time(), step=row["iteration"], summary=Summary(value=values)))
+            self._show(row["iteration"], row)
         self._metrics.flush()
         self._board.flush()
 
+    def add_to_last(self, values: dict[str, Any]) -> None:
+        """Adds to the last row what became known of its iteration later."""
+        *rows, last = read_metrics(self.directory)
+        self._rewrite([*rows, last | values])
+        self._show(last["iteration"], values)
+        self._board.flush()
+
+    def last_row_has(self, name: str) -> bool:
+        rows = read_metrics(self.directory)
+        return bool(rows) and name in rows[-1]
+
     def truncate(self, iteration: int) -> None:
         """Forgets the rows after `iteration`, which are about to be run again."""
-        rows = [row for row in read_metrics(self.directory) if row["iteration"] <= iteration]
+        self._rewrite([row for row in read_metrics(self.directory) if row["iteration"] <= iteration])
+
+    def _show(self, iteration: int, row: dict[str, Any]) -> None:
+        """Adds an event to TensorBoard's file."""
+        values = [
+            Summary.Value(tag=name, simple_value=value)
+            for name, value in row.items()
+            if name != "iteration" and value is not None
+        ]
+        self._board.write_event(Event(wall_time=time.time(), step=iteration, summary=Summary(value=values)))
+
+    def _rewrite(self, rows: Iterable[dict[str, Any]]) -> None:
         self._metrics.close()
         write_atomically(self.directory / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
         self._metrics = open(self.directory / "metrics.jsonl", "a")  # noqa: SIM115 -- see above
@@ -103,6 +120,13 @@ class SilentLog:
     def log(self, rows: Iterable[dict[str, Any]]) -> None:
         pass
 
+    def add_to_last(self, values: dict[str, Any]) -> None:
+        pass
+
+    def last_row_has(self, name: str) -> bool:
+        """The first process's answer counts."""
+        return True
+
     def truncate(self, iteration: int) -> None:
         pass
 
@@ -114,11 +138,14 @@ class SilentLog:
 
 
 def read_config(directory: Path) -> ExperimentConfig:
-    """The configuration of an existing run; ConfigError where `directory` is not one."""
+    """The configuration of an existing run; ConfigError where `directory` is not one, or made by another version."""
     path = directory / "config.json"
     if not path.is_file():
         raise ConfigError(f"{directory} is not a run directory: it has no config.json.")
-    return config_lib.from_json(path.read_text(encoding="utf-8", errors="replace"))
+    try:
+        return config_lib.from_json(path.read_text(encoding="utf-8", errors="replace"))
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
 
 
 def read_metrics(directory: Path) -> list[dict[str, Any]]:

@@ -106,8 +106,9 @@ def print_summary(summary: dict[str, Any], directory: Path) -> None:
     console.print(table)
     _print_notes(summary["notes"])
     console.print(
-        f"{summary['iterations']} iterations, {summary['env_steps']:,} environment steps in {summary['seconds']:.0f} s "
-        f"({summary['env_steps_per_second']:,.0f} steps/s)\n{directory}",
+        f"{summary['iterations']} iterations, {summary['env_steps']:,} environment steps in {summary['wall_seconds']:.0f} s: "
+        f"{summary['compile_seconds']:.0f} s compiling, {summary['train_seconds']:.0f} s training "
+        f"({summary['env_steps_per_second']:,.0f} steps/s after the first iteration), the rest evaluation and files\n{directory}",
         highlight=False,
         soft_wrap=True,
     )

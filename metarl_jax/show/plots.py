@@ -16,6 +16,8 @@ _BEFORE, _AFTER = "#8a8f98", "#1f6feb"
 def learning_curves(runs: dict[str, list[dict[str, Any]]], path: Path) -> None:
     """Return before (dashed) and after (solid) adaptation over environment steps, a colour per run; success beside it.
 
+    Points are evaluations on held-out tasks, before (open) and after adaptation.
+
     Args:
       runs: rows of metrics.jsonl, by label.
       path: of the PNG.
@@ -30,6 +32,10 @@ def learning_curves(runs: dict[str, list[dict[str, Any]]], path: Path) -> None:
                 values = np.array([row[f"{what}_{when}"] for row in rows], float)
                 axes.plot(steps, values, style, color=colour, alpha=0.25, linewidth=0.8)
                 axes.plot(steps, _smooth(values), style, color=colour, label=f"{label}, {when} adaptation")
+                held_out = np.array([row.get(f"eval_{what}_{when}") for row in rows], float)
+                axes.plot(
+                    steps, held_out, "o", color=colour, markersize=4, fillstyle="full" if when == "after" else "none"
+                )
         axes.set(xlabel="environment steps", ylabel=f"{what} per episode" if what == "return" else "success")
     _finish(figure, panels, path)
 
