@@ -50,6 +50,7 @@ def together(physics: Sequence[Physics]) -> Callable | None:
 
     A function of states and controls, P of each with leading axes `[N, E]`, to the P states after; no parameters are overridden.
     """
-    if len({type(each) for each in physics}) > 1 or not hasattr(physics[0], "step_together"):
+    step: Callable | None = getattr(physics[0], "step_together", None)
+    if step is None or len({type(each) for each in physics}) > 1:
         return None
-    return lambda states, ctrls: physics[0].step_together(physics, states, ctrls)
+    return lambda states, ctrls: step(physics, states, ctrls)

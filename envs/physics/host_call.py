@@ -52,14 +52,14 @@ def host_call(name: str, function: Callable, result: Any, *args: Any, keep: dict
     shapes, result_treedef = jax.tree.flatten(result)
 
     def on_leaves(*leaves: np.ndarray) -> list[np.ndarray]:
-        return jax.tree.leaves(function(*treedef.unflatten(map(np.asarray, leaves))))
+        return jax.tree.leaves(function(*jax.tree.unflatten(treedef, map(np.asarray, leaves))))
 
     if jax.default_backend() == "cpu":
         keep[name] = _Call(name, on_leaves)
         out = _host_call_p.bind(*map(jnp.asarray, leaves), name=name, results=tuple(shapes))
     else:  # XLA would hand over addresses in the memory of the device
         out = jax.pure_callback(on_leaves, shapes, *leaves, vmap_method="broadcast_all")
-    return result_treedef.unflatten(out)
+    return jax.tree.unflatten(result_treedef, out)
 
 
 # Not `jax.ffi.ffi_call`, whose lowering does not say what the program must keep.
@@ -143,7 +143,7 @@ class _Buffer(Structure):
         """A view of it."""
         shape, dtype = self.dims[: self.rank], np.dtype(_DTYPES[self.dtype])
         size = int(np.prod(shape)) * dtype.itemsize
-        return np.ndarray(shape, dtype, (ctypes.c_char * size).from_address(self.data))
+        return np.ndarray(shape, dtype, (ctypes.c_char * size).from_address(self.data))  # type: ignore[arg-type]  # a buffer
 
 
 class _Buffers(Structure):

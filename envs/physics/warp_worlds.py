@@ -133,9 +133,12 @@ class Worlds:
 
 @wp.kernel(enable_backward=False)
 def _copy_columns(
-    source: wp.array2d(dtype=float), first: int, target: wp.array2d(dtype=float), target_first: int
+    source: wp.array2d(dtype=float),  # type: ignore[valid-type]  # Warp reads types from such calls
+    first: int,
+    target: wp.array2d(dtype=float),  # type: ignore[valid-type]
+    target_first: int,
 ):  # pragma: no cover -- Warp compiles it
-    world, column = wp.tid()
+    world, column = wp.tid()  # type: ignore[misc]  # as many numbers as there are names
     target[world, target_first + column] = source[world, first + column]
 
 
@@ -181,8 +184,9 @@ def _callable(count: int) -> Any:
 
     names = [f"in_{i}" for i in range(count)] + [f"out_{i}" for i in range(count)]
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    annotations = {"group": int} | dict.fromkeys(names, wp.array2d(dtype=float))
-    move.__signature__ = inspect.Signature([inspect.Parameter(n, kind, annotation=a) for n, a in annotations.items()])
+    annotations: dict[str, Any] = {"group": int} | dict.fromkeys(names, wp.array2d(dtype=float))
+    signature = inspect.Signature([inspect.Parameter(n, kind, annotation=a) for n, a in annotations.items()])
+    move.__signature__ = signature  # type: ignore[attr-defined]
     move.__annotations__ = annotations
     move.__qualname__ = f"move_{count}"
     # Graphs are captured here, not by Warp's binding: those would be bound to addresses that XLA gives to arrays.
@@ -193,7 +197,7 @@ def _callable(count: int) -> Any:
 
 def _move(group: int, inputs: Sequence[wp.array], outputs: Sequence[wp.array]) -> None:
     programs = next(programs for programs, number in _GROUPS.items() if number == group)
-    device = inputs[0].device
+    device: Any = inputs[0].device
     counts = tuple(array.shape[0] for array in inputs)
     worlds = _worlds(programs, counts, device)
     for each, array in zip(worlds, inputs, strict=True):
@@ -229,7 +233,7 @@ def _capture(programs: Sequence[Program], worlds: Sequence[Worlds], device: Any)
     with wp.ScopedCapture(device) as capture:
         if not streams:
             worlds[0].run(programs[0].substeps)
-        begin = device.stream.record_event() if streams else None
+        begin: Any = device.stream.record_event() if streams else None
         for branch, stream in enumerate(streams):
             stream.wait_event(begin)
             with wp.ScopedStream(stream, sync_enter=False):
@@ -241,7 +245,7 @@ def _capture(programs: Sequence[Program], worlds: Sequence[Worlds], device: Any)
 
 def overflows() -> list[tuple[Capacity, str]]:
     """What did not fit since this was last asked: capacities, and of what ("contacts" or "rows"). Waits for the device."""
-    found = {}
+    found: dict[tuple[Capacity, str], None] = {}
     for (scene, *_), worlds in _WORLDS.items():
         flags = int(np.bitwise_or.reduce(worlds.data.overflow.numpy(), initial=0))
         worlds.data.overflow.zero_()

@@ -44,7 +44,7 @@ class Judge(NamedTuple):
             "episodes": settings.episodes,
             "horizon": self.spec.horizon,
             "physics": config.physics,
-            "steps": list(range(settings.steps + 1)),
+            "steps": list(range(len(returns))),
             **evaluation.by_point([over_tasks(x, rows) for x in returns]),
             "returns": returns.tolist(),
             "task": rows.task,
@@ -70,10 +70,12 @@ def make_judge(
     """
     settings = config.evaluation.following(algorithm.adaptation)
     tasks = draw_tasks(settings, eval_env)
-    shape = (settings.tasks, settings.episodes)
+    episodes, steps = settings.episodes, settings.steps
+    assert episodes is not None and steps is not None  # `following` has set them
+    shape = (settings.tasks, episodes)
 
     def curve(state: RunState, tasks: Task, key: Key) -> Curve:
-        return evaluation.adaptation(algorithm, eval_env, state, tasks, key, shape, settings.steps)[2]
+        return evaluation.adaptation(algorithm, eval_env, state, tasks, key, shape, steps)[2]
 
     compiled = jax.jit(curve)
     found = evaluation.population(env, eval_env, tasks, settings.tasks)
@@ -134,7 +136,7 @@ def sum_up(
         **seconds(),
         **{name: curve[name] for name in ("tasks", "held_out", "notes")},
     }
-    kinds = {"return": (curve, evaluation.Estimate._fields)}
+    kinds: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {"return": (curve, evaluation.Estimate._fields)}
     if "success" in curve:
         kinds["success"] = (curve["success"], evaluation.SUCCESS_FIELDS)
     for what, (estimates, fields) in kinds.items():
