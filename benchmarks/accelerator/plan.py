@@ -31,7 +31,7 @@ def _on_gpu(directory: str) -> list[Part]:
     cheetah, ml10 = "cheetah-dir", "metaworld/ML10"
     scenes = [cheetah, "ant-dir", *(f"metaworld/{name}/mt1" for name in SCENES), ml10, "metaworld/MT10"]
     return [
-        Part("kernels", "Warp's kernels", kernels.compile_all, (scenes,), 150),
+        Part("kernels", "Warp's kernels", kernels.compile_all, (scenes,), 150, 20, _ON_CPU),
         Part("right", "states of C MuJoCo", right.truth, (directory, [cheetah, "ant-dir"], SCENES), 90, 20, _ON_CPU),
         Part("right", "distance from C MuJoCo", right.distances, (directory, "warp"), 90),
         Part("right", "meta-gradient", right.gradients, (directory,), 60),
