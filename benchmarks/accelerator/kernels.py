@@ -33,7 +33,7 @@ def compile_all(names: Sequence[str], arch: int | None = None) -> Iterator[dict[
     for name in names:
         modules |= dict.fromkeys(needed(name))
     device = None if arch else wp.get_cuda_device()
-    row = {"what": "Warp's kernels", "unit": "s"}
+    row = {"what": f"Warp's kernels: {', '.join(names)}", "unit": "s"}
     done = compiled = 0
     failures: list[str] = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
