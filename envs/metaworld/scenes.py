@@ -150,6 +150,7 @@ def load(xml: str, fixture: str | None, sensors: tuple[tuple[str, Sensor], ...],
     measured = {**_ARM, **dict(sensors)}
     for name, sensor in measured.items():
         _add_sensor(spec, name, sensor)
+    spec.modelname = xml.removesuffix(".xml")
     spec.compiler.discardvisual = not visuals  # keeps what a sensor measures; earlier it would not
     model = spec.compile()
     model.eq_data[model.eq_type == mujoco.mjtEq.mjEQ_WELD] = _WELD  # the package's `reset_mocap_welds`
