@@ -8,10 +8,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from ... import evaluation, presets, sharding, window
+from ... import evaluation, presets, sharding
 from ...algorithms import make_algorithm
 from ...config import ExperimentConfig
 from ...envs import make
+from ...runs import window
 from . import card
 
 # What a card with many worlds wants in place of the preset's own: more tasks at once, in more minibatches, fewer times.
