@@ -11,7 +11,7 @@ from .. import rollout
 from ..errors import ConfigError
 from ..learning import adaptation, losses, normalize, returns
 from ..policies import Policy, make_act
-from ..types import Array, Key, MetaEnv, Params, RunState, Task, Transition
+from ..types import Array, Key, MetaEnv, Params, RunState, Suite, Task, Transition
 from .ppo_update import Batch
 
 
