@@ -34,13 +34,11 @@ def call(function: Callable[..., Any], *arguments: Any) -> Any:
     return json.loads(last_line(command, {"JAX_ENABLE_COMPILATION_CACHE": "false"}))
 
 
-def stream(
-    function: Callable[..., Iterator[Any]], *arguments: Any, seconds: float, environment: dict[str, str]
-) -> Iterator[Any]:
+def stream(function: str, *arguments: Any, seconds: float, environment: dict[str, str]) -> Iterator[Any]:
     """What a generator function of a module yields in a new process, as it comes; all are of JSON's types.
 
     Args:
-      function: of a module.
+      function: "package.module.function"; this process does not import it.
       arguments: of the function.
       seconds: after which the process, and what it started, is ended.
       environment: variables beside those of this process.
@@ -48,7 +46,7 @@ def stream(
     Raises:
       Failed: the process failed, or took longer.
     """
-    command = [sys.executable, "-m", __name__, function.__module__, function.__name__, json.dumps(arguments)]
+    command = [sys.executable, "-m", __name__, *function.rsplit(".", 1), json.dumps(arguments)]
     end = time.monotonic() + seconds
     with tempfile.TemporaryFile("w+") as said:
         process = subprocess.Popen(

@@ -72,7 +72,9 @@ def _rows(part: Part, seconds: float) -> Iterator[Row]:
     """Of one part; where it fails, the last is its error."""
     environment = _CHILD | _cache() | part.environment
     try:
-        yield from isolated.stream(part.function, *part.arguments, seconds=seconds, environment=environment)
+        yield from isolated.stream(
+            f"{__name__}.{part.function}", *part.arguments, seconds=seconds, environment=environment
+        )
     except isolated.Failed as failure:
         yield {"what": part.what, "note": f"failed: {failure}"}
 
