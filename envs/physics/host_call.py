@@ -82,12 +82,12 @@ def _at_once(*leaves: jax.Array, name: str, results: tuple) -> list[jax.Array]:
 def _on_batch(leaves: tuple, axes: tuple, name: str, results: tuple) -> tuple[list[jax.Array], list[int]]:
     """Under `vmap`: the new axis is the first of every argument and result."""
     (size,) = {x.shape[axis] for x, axis in zip(leaves, axes, strict=True) if axis is not None}
-    leaves = [
+    batched = [
         jnp.broadcast_to(x, (size, *x.shape)) if axis is None else jnp.moveaxis(x, axis, 0)
         for x, axis in zip(leaves, axes, strict=True)
     ]
     results = tuple(jax.ShapeDtypeStruct((size, *result.shape), result.dtype) for result in results)
-    return _host_call_p.bind(*leaves, name=name, results=results), [0] * len(results)
+    return _host_call_p.bind(*batched, name=name, results=results), [0] * len(results)
 
 
 def _lower(ctx: mlir.LoweringRuleContext, *operands: Any, name: str, results: tuple) -> Any:

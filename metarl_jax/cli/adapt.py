@@ -65,7 +65,6 @@ def run(argv: list[str]) -> int:
         own = config.evaluation.following(algorithm.adaptation)
         episodes = own.episodes if options.episodes is None else options.episodes
         steps = own.steps if options.steps is None else options.steps
-        assert episodes is not None and steps is not None  # `following` has set them
         shape = (options.tasks, episodes)
         compare = jax.jit(
             lambda state, key: online.compare(options.online, algorithm, policy, env, state, key, shape, steps)

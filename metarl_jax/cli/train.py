@@ -110,11 +110,12 @@ def _say_what_schedules_do(config: ExperimentConfig) -> None:
 
 def _checked(options: TrainOptions) -> TrainOptions:
     """ConfigError where options do not go together."""
-    given = [x is not None for x in (options.coordinator, options.processes, options.process_id)]
+    number, count = options.process_id, options.processes
+    given = [x is not None for x in (options.coordinator, count, number)]
     if any(given) and (not all(given) or options.distributed):
         raise ConfigError("--coordinator, --processes and --process-id go together, and instead of --distributed.")
-    if all(given) and not 0 <= options.process_id < options.processes:
-        raise ConfigError(f"--process-id must lie in [0, {options.processes - 1}], not {options.process_id}.")
+    if number is not None and count is not None and not 0 <= number < count:
+        raise ConfigError(f"--process-id must lie in [0, {count - 1}], not {number}.")
     if (any(given) or options.distributed) and options.resume is None and options.run_dir is None:
         raise ConfigError("several processes need the same --run-dir.")
     if options.seeds and options.resume is not None:
@@ -138,7 +139,9 @@ def run(argv: list[str]) -> int:
     sharding.use_parts_of_cpu(_devices(options, num_threads()))
     if options.distributed or options.coordinator:
         if not hosts.is_child():
-            return hosts.watch(argv, options.resume or options.run_dir)
+            run_dir = options.resume or options.run_dir
+            assert run_dir is not None  # see `_checked`
+            return hosts.watch(argv, run_dir)
         hosts.end_with_parent()
         sharding.connect(options.coordinator, options.processes, options.process_id)
     devices = _devices(options, jax.local_device_count())
@@ -205,7 +208,7 @@ def _configs(options: TrainOptions) -> list:
     return [dataclasses.replace(options.config, seed=seed) for seed in options.seeds or (options.config.seed,)]
 
 
-def _open(options: TrainOptions, config) -> RunLog | SilentLog:
+def _open(options: TrainOptions, config) -> contextlib.AbstractContextManager[RunLog | SilentLog]:
     """Where a run is written; processes other than the first leave that to it."""
     if options.resume is not None:
         directory = options.resume

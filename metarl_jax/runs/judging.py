@@ -1,28 +1,30 @@
 """What a run is judged on and how it does there: adaptation curves, figures and the summary, as files."""
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 
 from .. import evaluation, rollout
-from ..config import EvaluationConfig, ExperimentConfig
+from ..config import EvaluationConfig, ExperimentConfig, SettledEvaluation
 from ..evaluation import Curve, Population, over_tasks
 from ..show import plots
 from ..types import Adaptation, Algorithm, EnvSpec, Key, MetaEnv, RunState, Suite, Task
 from . import clock
-from .runlog import RunLog, read_metrics, write_atomically
+from .runlog import RunLog, SilentLog, read_metrics, write_atomically
 from .window import evaluation_key
 
 
-class Judge(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Judge:
     """Judges any number of states of a run, or of runs that differ in their seeds alone, by one compiled program."""
 
     config: ExperimentConfig
-    settings: EvaluationConfig  # nothing left open
+    settings: SettledEvaluation
     adaptation: Adaptation  # of training
     spec: EnvSpec  # of the environment that it judges in
     population: Population  # `words` say what is judged on
@@ -70,12 +72,10 @@ def make_judge(
     """
     settings = config.evaluation.following(algorithm.adaptation)
     tasks = draw_tasks(settings, eval_env)
-    episodes, steps = settings.episodes, settings.steps
-    assert episodes is not None and steps is not None  # `following` has set them
-    shape = (settings.tasks, episodes)
+    shape = (settings.tasks, settings.episodes)
 
     def curve(state: RunState, tasks: Task, key: Key) -> Curve:
-        return evaluation.adaptation(algorithm, eval_env, state, tasks, key, shape, steps)[2]
+        return evaluation.adaptation(algorithm, eval_env, state, tasks, key, shape, settings.steps)[2]
 
     compiled = jax.jit(curve)
     found = evaluation.population(env, eval_env, tasks, settings.tasks)
@@ -121,7 +121,11 @@ def write(judge: Judge, curve: dict[str, Any], directory: Path, name: str, figur
 
 
 def sum_up(
-    config: ExperimentConfig, log: RunLog, judge: Judge, curve: dict[str, Any], seconds: Callable[[], dict[str, float]]
+    config: ExperimentConfig,
+    log: RunLog | SilentLog,
+    judge: Judge,
+    curve: dict[str, Any],
+    seconds: Callable[[], dict[str, float]],
 ) -> dict[str, Any]:
     """Writes and draws the last curve, and sums the run up; `seconds` (see clock.py) is read last of all."""
     write(judge, curve, log.directory, f"iteration-{curve['iteration']}", "adaptation")
