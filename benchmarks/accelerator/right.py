@@ -46,7 +46,8 @@ def truth(
     for name in arrays["names"]:
         env = _c_env(name)
         tasks, actions = _actions(name, env, worlds)
-        arrays |= {f"{name} {key}": value for key, value in _play(env, tasks, actions).items()}
+        played = jax.jit(jax.vmap(_play(env)))(tasks, actions)
+        arrays |= {f"{name} {key}": np.asarray(value) for key, value in played.items()}
         arrays |= {f"{name} tasks": np.asarray(tasks), f"{name} actions": actions}
     yield {"what": "states of C MuJoCo", "note": f"{len(arrays['names'])} scenes, {worlds} worlds, {STEPS} steps"}
     batch, gradient = _gradient_on(horizon)
@@ -69,8 +70,8 @@ def distances(directory: str, physics: str) -> Iterator[dict[str, Any]]:
             continue
         theirs = {key: arrays[f"{name} {key}"] for key in ("qpos", "qvel", "mocap_pos", "after", "obs")}
         tasks, actions = jnp.asarray(arrays[f"{name} tasks"]), arrays[f"{name} actions"]
-        step = np.abs(_one_step(env, tasks, actions, theirs) - theirs["after"]).max(axis=(0, 2))
-        ours = _play(env, tasks, actions)
+        ours, stepped = _both(env)(tasks, actions, theirs)
+        ours, step = jax.tree.map(np.asarray, ours), np.abs(np.asarray(stepped) - theirs["after"]).max(axis=(0, 2))
         apart = _apart(name, ours, theirs)
         on_cpu = table.get(name.split("/")[1]) if name.startswith("metaworld/") else None
         note = f"after one step from C's states: median {np.median(step):.1g}, worst {step.max():.1g}; worlds: {len(actions)}"
@@ -125,8 +126,8 @@ def _actions(name: str, env: MetaEnv, worlds: int) -> tuple[Any, np.ndarray]:
     return tasks, np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
 
 
-def _play(env: MetaEnv, tasks: Any, actions: np.ndarray) -> dict[str, np.ndarray]:
-    """From resets on: `qpos`, `qvel`, `mocap_pos` before each step, `after` (positions) and `obs`; `[worlds, STEPS, *]`."""
+def _play(env: MetaEnv) -> Callable:
+    """From a reset on: `qpos`, `qvel`, `mocap_pos` before each step, `after` (positions) and `obs`; `[STEPS, *]`."""
 
     def run(task: Any, actions: jax.Array) -> dict[str, jax.Array]:
         def step(state: Any, action: jax.Array) -> tuple[Any, dict[str, jax.Array]]:
@@ -137,11 +138,11 @@ def _play(env: MetaEnv, tasks: Any, actions: np.ndarray) -> dict[str, np.ndarray
 
         return jax.lax.scan(step, env.reset(jax.random.key(0), task)[0], actions)[1]
 
-    return jax.tree.map(np.asarray, jax.jit(jax.vmap(run))(tasks, actions))
+    return run
 
 
-def _one_step(env: MetaEnv, tasks: Any, actions: np.ndarray, theirs: dict[str, np.ndarray]) -> np.ndarray:
-    """Positions `[worlds, STEPS, nq]` after one step from each of their states."""
+def _one_step(env: MetaEnv) -> Callable:
+    """Positions `[STEPS, nq]` after one step from each of their states."""
 
     def run(task: Any, actions: jax.Array, theirs: dict[str, jax.Array]) -> jax.Array:
         first, _ = env.reset(jax.random.key(0), task)
@@ -153,7 +154,13 @@ def _one_step(env: MetaEnv, tasks: Any, actions: np.ndarray, theirs: dict[str, n
 
         return jax.vmap(step)(actions, theirs["qpos"], theirs["qvel"], theirs["mocap_pos"])
 
-    return np.asarray(jax.jit(jax.vmap(run))(tasks, actions, theirs))
+    return run
+
+
+def _both(env: MetaEnv) -> Callable:
+    """`_play` and `_one_step` of all worlds as one program."""
+    play, one_step = _play(env), _one_step(env)
+    return jax.jit(jax.vmap(lambda task, actions, theirs: (play(task, actions), one_step(task, actions, theirs))))
 
 
 def _physics(state: Any) -> Any:
