@@ -6,7 +6,7 @@ To add one: a module with `measure() -> list[dict]`, and `draw(rows, path)` wher
 import importlib
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..errors import ConfigError, lookup
 from .report import Report, commit, machine
@@ -17,6 +17,7 @@ class Entry(NamedTuple):
 
     module: str
     summary: str
+    budgeted: bool = False  # `measure(minutes, tell)` keeps to a time, and tells its rows as they become known
 
 
 BENCHMARKS = {
@@ -37,11 +38,14 @@ BENCHMARKS = {
         "steps per second of the metaworld package in our worker processes, beside gymnasium's AsyncVectorEnv",
     ),
     "metaworld-memory": Entry("metaworld.memory", "peak memory over rollouts of MT50 in 500 environments"),
+    "accelerator": Entry(
+        "accelerator", "on a GPU, in --minutes: right, stepping, one real result, training, where the time goes", True
+    ),
     "sequence": Entry("sequence", "time, memory and compilation of every memory, forward and backward over a sequence"),
 }
 
 
-def run(name: str, as_json: bool, out: Path | None, command: str) -> None:
+def run(name: str, as_json: bool, out: Path | None, command: str, minutes: float | None = None) -> None:
     """Measures, and prints a table or one JSON object: `machine`, `command`, `commit`, `rows`.
 
     Args:
@@ -49,22 +53,43 @@ def run(name: str, as_json: bool, out: Path | None, command: str) -> None:
       as_json: print JSON.
       out: directory for NAME.json, NAME.md and, of a benchmark that draws, NAME.png.
       command: what was typed, for the record.
+      minutes: for a benchmark that keeps to a time.
 
     Raises:
-      ConfigError: there is no such benchmark, or `out` cannot be written.
+      ConfigError: there is no such benchmark, it keeps to no time, or `out` cannot be written.
     """
     entry = lookup(name, BENCHMARKS, "benchmark")
+    if minutes is not None and not entry.budgeted:
+        raise ConfigError(f"--minutes: {name} takes the time that it takes; leave it out.")
     if out is not None:
         _make_writable(out)  # now: measuring takes minutes
     module = importlib.import_module(f".{entry.module}", __name__)
-    rows = module.measure()
-    report = Report(machine(), command, commit(), rows)
+    if entry.budgeted:
+        report = _run_budgeted(module, name, out, command, minutes)
+    else:
+        report = Report(machine(), command, commit(), module.measure())
+        _write(report, out, name)
     print(report.to_json()) if as_json else report.print()
+    if out is not None and hasattr(module, "draw"):
+        module.draw(report.rows, out / f"{name}.png")
+
+
+def _run_budgeted(module: Any, name: str, out: Path | None, command: str, minutes: float | None) -> Report:
+    """Writes all rows so far whenever there is one more: what comes after may fail, or be ended from outside."""
+    report = Report(module.machine(), command, commit(), [])
+
+    def tell(rows: list[dict[str, Any]]) -> None:
+        report.rows[:] = rows
+        _write(report, out, name)
+
+    module.measure(minutes or module.MINUTES, tell, out)
+    return report
+
+
+def _write(report: Report, out: Path | None, name: str) -> None:
     if out is not None:
         (out / f"{name}.json").write_text(report.to_json() + "\n")
         (out / f"{name}.md").write_text(report.to_markdown())
-        if hasattr(module, "draw"):
-            module.draw(rows, out / f"{name}.png")
 
 
 def _make_writable(directory: Path) -> None:

@@ -4,13 +4,21 @@ The process that starts them must not touch an accelerator, whose memory JAX wou
 """
 
 import importlib
+import inspect
 import json
 import os
+import queue
+import signal
 import subprocess
 import sys
+import tempfile
+import threading
+import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
+
+_ITEM = "item: "  # how lines begin that hold what a generator yields
 
 
 class Failed(RuntimeError):
@@ -24,6 +32,53 @@ def call(function: Callable[..., Any], *arguments: Any) -> Any:
     """
     command = [sys.executable, "-m", __name__, function.__module__, function.__name__, json.dumps(arguments)]
     return json.loads(last_line(command, {"JAX_ENABLE_COMPILATION_CACHE": "false"}))
+
+
+def stream(function: str, *arguments: Any, seconds: float, environment: dict[str, str]) -> Iterator[Any]:
+    """What a generator function of a module yields in a new process, as it comes; all are of JSON's types.
+
+    Args:
+      function: "package.module.function"; this process does not import it.
+      arguments: of the function.
+      seconds: after which the process, and what it started, is ended.
+      environment: variables beside those of this process.
+
+    Raises:
+      Failed: the process failed, or took longer.
+    """
+    command = [sys.executable, "-m", __name__, *function.rsplit(".", 1), json.dumps(arguments)]
+    end = time.monotonic() + seconds
+    with tempfile.TemporaryFile("w+") as said:
+        process = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=said,
+            text=True,
+            env=os.environ | environment,
+            start_new_session=True,
+        )
+        lines: queue.Queue[str | None] = queue.Queue()
+        threading.Thread(target=_read, args=(process.stdout, lines), daemon=True).start()
+        try:
+            while (line := lines.get(timeout=max(0.0, end - time.monotonic()))) is not None:
+                if line.startswith(_ITEM):
+                    yield json.loads(line.removeprefix(_ITEM))
+            process.wait(timeout=max(1.0, end - time.monotonic()))
+        except (queue.Empty, subprocess.TimeoutExpired):
+            raise Failed(f"took longer than {seconds:.0f} s") from None
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        if process.returncode:
+            said.seek(0)
+            raise Failed(f"exit code {process.returncode}: {(said.read().splitlines() or ['nothing was said'])[-1]}")
+
+
+def _read(stdout: Any, lines: "queue.Queue[str | None]") -> None:
+    for line in stdout:
+        lines.put(line)
+    lines.put(None)
 
 
 def last_line(command: Sequence[str], environment: dict[str, str]) -> str:
@@ -49,6 +104,10 @@ def peak_mib() -> float | None:
 def _main(module: str, name: str, arguments: str) -> None:
     try:
         answer = getattr(importlib.import_module(module), name)(*json.loads(arguments))
+        if inspect.isgenerator(answer):
+            for item in answer:
+                print(_ITEM + json.dumps(item), flush=True)
+            return
     except Exception as error:
         traceback.print_exc()
         sys.exit(f"{type(error).__name__}: {error}".splitlines()[0])  # JAX ends its tracebacks with advice

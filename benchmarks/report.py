@@ -1,6 +1,7 @@
 """What a benchmark hands back: its rows, and where they come from. To the terminal, as JSON, as Markdown."""
 
 import json
+import os
 import platform
 import subprocess
 from collections.abc import Iterable
@@ -58,7 +59,9 @@ def machine() -> str:
 
 
 def commit() -> str | None:
-    """What was measured, where it is a checkout; "-dirty" if it has changes."""
+    """What was measured, where it is a checkout; "-dirty" if it has changes. METARL_COMMIT says it where there is none."""
+    if said := os.environ.get("METARL_COMMIT"):
+        return said
     git = ["git", "describe", "--always", "--dirty", "--exclude", "*"]
     try:
         return subprocess.run(git, cwd=Path(__file__).parent, capture_output=True, text=True, check=True).stdout.strip()

@@ -14,6 +14,8 @@ from .types import Adaptation
 
 EPISODES = 10  # of each task in an evaluation where no number of episodes belongs to an adaptation step
 
+VERSION = "0.2"  # of the files of a run; raised when those of the version before can no longer be read
+
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationConfig:
@@ -30,8 +32,13 @@ class EvaluationConfig:
     """Steps per episode; None is the run's."""
     seed: int = 0
     """Of the tasks: runs of all seeds are judged on the same."""
+    every: int | None = None
+    """Iterations between evaluations while training; each is also a checkpoint. 0: at the end alone. None: as few as let
+    evaluations take at most 5 % of training's environment steps, and of its steps one after the other."""
 
     def __post_init__(self):
+        if self.every is not None and self.every < 0:
+            raise ConfigError(f"evaluation.every must be at least 0, not {self.every}.")
         if min(self.tasks, 1 if self.episodes is None else self.episodes) < 1 or (self.steps or 0) < 0:
             raise ConfigError(
                 "evaluation.tasks and evaluation.episodes must be at least 1, evaluation.steps at least 0."
@@ -39,11 +46,19 @@ class EvaluationConfig:
         if not 0 <= self.seed < 2**32:
             raise ConfigError(f"evaluation.seed must lie in [0, 2**32), not {self.seed}.")
 
-    def following(self, adaptation: Adaptation) -> "EvaluationConfig":
+    def following(self, adaptation: Adaptation) -> "SettledEvaluation":
         """With the steps and episodes of training where none are set."""
         episodes = adaptation.episodes or EPISODES if self.episodes is None else self.episodes
         steps = adaptation.steps if self.steps is None else self.steps
-        return dataclasses.replace(self, episodes=episodes, steps=steps)
+        return SettledEvaluation(**vars(self) | {"episodes": episodes, "steps": steps})
+
+
+@dataclasses.dataclass(frozen=True)
+class SettledEvaluation(EvaluationConfig):
+    """Judging with nothing left open but `every`."""
+
+    episodes: int = EPISODES
+    steps: int = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +73,9 @@ class ExperimentConfig:
     """Algorithm and its knobs; `--algorithm NAME` takes another one with its own defaults."""
     iterations: int
     """Meta-iterations."""
+    schedule_iterations: int | None = None
+    """Iterations over which learning rate and entropy bonus follow their schedules; after them both stay as they are. None: all.
+    A resumed run with more iterations keeps the old end unless this is given."""
     seed: int = 0
     """Everything random follows from it."""
     physics: str = "auto"
@@ -67,7 +85,7 @@ class ExperimentConfig:
     policy: PolicyConfig = PolicyConfig()
     """Policy."""
     evaluation: EvaluationConfig = EvaluationConfig()
-    """Evaluation at the end of the run."""
+    """Evaluation, while the run trains and at its end; it decides which checkpoint is the best."""
     window: int = 1
     """Iterations per call of the compiled program; logging and Ctrl-C wait for its end."""
     checkpoint_every: int = 25
@@ -79,21 +97,34 @@ class ExperimentConfig:
         lookup(self.algorithm.name, ALGORITHMS, "algorithm")
         if min(self.iterations, self.window, self.checkpoint_every, self.keep_checkpoints) < 1:
             raise ConfigError("iterations, window, checkpoint_every and keep_checkpoints must be at least 1.")
+        if self.schedule_iterations is not None and self.schedule_iterations < 1:
+            raise ConfigError(f"schedule_iterations must be at least 1, not {self.schedule_iterations}.")
         if not 0 <= self.seed < 2**32:
             raise ConfigError(f"seed must lie in [0, 2**32), not {self.seed}.")
+
+    @property
+    def schedule_length(self) -> int:
+        """Iterations that the schedules are made for."""
+        return self.iterations if self.schedule_iterations is None else self.schedule_iterations
 
 
 def to_json(config: ExperimentConfig) -> str:
     """The whole configuration as JSON text; infinities are written as strings."""
-    data = dataclasses.asdict(config)
+    data = {"version": VERSION, **dataclasses.asdict(config)}
     data["algorithm"] = {"name": config.algorithm.name, **data["algorithm"]}
     return json.dumps(_map_floats(data, lambda x: x if math.isfinite(x) else str(x)), indent=2)
 
 
 def from_json(text: str) -> ExperimentConfig:
-    """The configuration that `to_json` wrote; ConfigError where it is not one."""
+    """The configuration that `to_json` wrote; ConfigError where it is not one, or of another version."""
     try:
         data = json.loads(text)
+        version = data.pop("version", "before 0.2") if "algorithm" in data else VERSION
+        if version != VERSION:
+            raise ConfigError(
+                f"the run was made by metarl-jax {version}, whose files are not those of {VERSION}: use that version, or train "
+                "it anew."
+            )
         name = data["algorithm"].pop("name")
     except (json.JSONDecodeError, KeyError, AttributeError, TypeError) as error:
         raise ConfigError(f"not the configuration of a run: {error!r}.") from error
@@ -112,7 +143,7 @@ def _build(cls: type, data: dict[str, Any], where: str) -> Any:
     values = {}
     for name, value in data.items():
         hint = hints[name]
-        if dataclasses.is_dataclass(hint) and isinstance(value, dict):
+        if isinstance(hint, type) and dataclasses.is_dataclass(hint) and isinstance(value, dict):
             value = _build(hint, value, f"{where}.{name}")
         elif isinstance(value, list):
             value = tuple(value)

@@ -124,3 +124,10 @@ def largest(value: int) -> int:
     if jax.process_count() == 1:
         return value
     return int(multihost_utils.process_allgather(np.array(value)).max())
+
+
+def of_first_process(values: tuple[float, ...]) -> tuple[float, ...]:
+    """The first process's values: they may differ by rounding, and must not decide differently."""
+    if jax.process_count() == 1:
+        return values
+    return tuple(multihost_utils.broadcast_one_to_all(np.array(values, np.float32)).tolist())

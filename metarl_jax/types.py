@@ -5,8 +5,8 @@ are `[N, E, T, ...]`. Time stands in the name: `obs_tm1` is seen before `action_
 `obs_t`.
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple, Protocol
 
 import jax
 
@@ -17,6 +17,7 @@ Params = Any  # a pytree of arrays
 Task = Any  # a pytree of arrays: what distinguishes one task of a family from another
 EnvState = Any  # a pytree of arrays
 Metrics = dict[str, Array]  # scalars by name
+Split = Literal["train", "test"]  # of a family's tasks
 
 
 class EnvSpec(NamedTuple):
@@ -68,6 +69,9 @@ class Suite(NamedTuple):
 
     spec: EnvSpec
     envs: tuple[MetaEnv, ...]
+    # `step` of all members at once, where that is faster: states, actions and tasks, tuples over members with the leading
+    # axes `[N/M, E]` (tasks `[N/M]`) -> the members' states and time steps, one after the other.
+    step: Callable[[EnvState, tuple[Array, ...], Task], Sequence[tuple[EnvState, TimeStep]]] | None = None
 
 
 class History(NamedTuple):

@@ -199,7 +199,7 @@ def test_paths(metarl, copy_of, tmp_path):
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
-        (("adapt", "--env", "cheetah-vel"), ("2 observations and 2 actions", "17")),
+        (("adapt", "--env", "cheetah-vel"), ("observations 2 and 17", "actions 2 and 6")),
         (("adapt", "--tasks", "0"), ("--tasks", "[1,")),
         (("adapt", "--checkpoint", "first"), ("latest",)),
         (("paths", "--tasks", "100"), ("--tasks", "20")),
@@ -336,7 +336,8 @@ def test_resume_of_nothing(metarl, tmp_path, trained):
     (tmp_path / "empty").mkdir()
     assert_one_error(metarl("train", "--resume", "empty"), "empty")
     (tmp_path / "bare").mkdir()
-    (tmp_path / "bare" / "config.json").write_text((trained / "config.json").read_text())
+    for name in ("config.json", "metrics.jsonl"):
+        (tmp_path / "bare" / name).write_text((trained / name).read_text())
     assert_one_error(metarl("train", "--resume", "bare"), "no checkpoint")
     assert_one_error(metarl("train", "point-maml", "--resume", trained), "preset")
     assert_one_error(metarl("train", "--resume"), "--resume needs a value")

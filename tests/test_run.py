@@ -23,10 +23,12 @@ from metarl_jax.learning.distributions import Gaussian
 from metarl_jax.rollout import ActionSample
 from metarl_jax.runs import judging, runlog, training
 from metarl_jax.runs.checkpoint import Checkpoints
+from metarl_jax.runs.clock import FIELDS
 from metarl_jax.runs.runlog import RunLog
-from metarl_jax.runs.training import Interrupted, TrainingError
+from metarl_jax.runs.signals import Interrupted
+from metarl_jax.runs.training import TrainingError
 from metarl_jax.runs.window import each_seed, make_window
-from metarl_jax.types import Adaptation, Algorithm, RunState
+from metarl_jax.types import Adaptation, Algorithm, Kept, RunState
 
 EVALUATION = EvaluationConfig(tasks=3, episodes=2, steps=1)
 PNG = b"\x89PNG\r\n"
@@ -51,15 +53,33 @@ def configure(tiny_algorithms, tiny_policy):
     return make
 
 
+class Told:
+    """A judge who finds a return after adaptation that is given by iteration."""
+
+    def __init__(self, judge, returns):
+        self._judge, self._returns = judge, returns
+
+    def __getattr__(self, name):
+        return getattr(self._judge, name)
+
+    def __call__(self, state, seed):
+        curve = self._judge(state, seed)
+        curve["mean"][-1] = self._returns[curve["iteration"]]
+        return curve
+
+
 @pytest.fixture
 def train(make_point):
-    """Trains in a directory, anew or onwards; `progress` sees each window's last row."""
+    """Trains in a directory, anew or onwards; `progress` sees each window's last row, `judged` is the return after adaptation
+    that evaluations find, by iteration.
+    """
 
-    def go(directory, config, progress=lambda row: None, resume=False):
+    def go(directory, config, progress=lambda row: None, resume=False, judged=None):
         env = make_point()
         with RunLog.resume(directory) if resume else RunLog.create(directory, config) as log:
             algorithm = algorithms.make_algorithm(config.algorithm, env, config.policy, config.iterations)
             judge = judging.make_judge(config, algorithm, env, env)
+            judge = judge if judged is None else Told(judge, judged)
             return training.train([training.Run(config, log)], algorithm, judge, progress)[0]
 
     return go
@@ -81,7 +101,7 @@ def saved(directory, config, make_point, which="latest"):
 
 def timeless(rows):
     """Metrics without what depends on the clock and the machine's memory."""
-    clock = {"seconds", "env_steps_per_second", "memory_mib", "device_memory_mib"}
+    clock = {*FIELDS, "env_steps_per_second", "memory_mib", "device_memory_mib"}
     return [{name: value for name, value in row.items() if name not in clock} for row in rows]
 
 
@@ -103,6 +123,7 @@ def test_interrupted_and_extended_runs_equal_an_uninterrupted_one(
 ):
     """10 iterations at once; 10, stopped by a signal after 6; 6, extended to 10: bit for bit the same."""
     config = configure(algorithm, iterations=10, window=window, checkpoint_every=50)
+    config = dataclasses.replace(config, evaluation=dataclasses.replace(EVALUATION, every=3))
     shorter = dataclasses.replace(config, iterations=6)
     whole, stopped, extended = tmp_path / "whole", tmp_path / "stopped", tmp_path / "extended"
     summary = train(whole, config)
@@ -113,7 +134,9 @@ def test_interrupted_and_extended_runs_equal_an_uninterrupted_one(
     train(extended, shorter)
     for directory in (stopped, extended):
         resumed = train(directory, config, resume=True)
-        assert timeless(runlog.read_metrics(directory)) == timeless(runlog.read_metrics(whole))
+        rows = timeless(runlog.read_metrics(directory))
+        assert rows == timeless(runlog.read_metrics(whole))
+        assert [row["iteration"] for row in rows if "eval_return_after" in row] == [3, 6, 9, 10]
         assert_same_state(saved(directory, config, make_point), saved(whole, config, make_point))
         for name in ("return_before", "return_after"):
             assert resumed[name] == summary[name]
@@ -131,18 +154,23 @@ def test_run_directory(tmp_path, configure, train):
     per_iteration = 8 * 8 * 8 * 2
     assert [row["env_steps"] for row in rows] == [per_iteration * i for i in range(1, 7)]
     names = {"loss", "entropy", "kl", "inner_grad_norm", "outer_grad_norm", "env_steps_per_second", "memory_mib"}
-    names |= {"return_before", "return_after", "action_mean", "action_std", "action_min", "action_max", "seconds"}
+    names |= {"return_before", "return_after", "action_mean", "action_std", "action_min", "action_max", *FIELDS}
     for row in rows:
         assert names <= set(row)
         assert all(np.isfinite(value) for value in row.values())
         assert -0.3001 <= row["action_min"] <= row["action_mean"] <= row["action_max"] <= 0.3001
-    assert np.all(np.diff([row["seconds"] for row in rows]) > 0.0)
+    for name in ("wall_seconds", "train_seconds"):
+        assert np.all(np.diff([row[name] for row in rows]) > 0.0)
 
     assert json.loads((directory / "summary.json").read_text()) == summary
-    assert {"preset", "seed", "iterations", "env_steps", "env_steps_per_second", "seconds"} <= set(summary)
+    assert {"preset", "seed", "iterations", "env_steps", "env_steps_per_second", *FIELDS} <= set(summary)
     assert (summary["preset"], summary["seed"], summary["iterations"]) == ("tiny", 0, 6)
     assert summary["env_steps"] == 6 * per_iteration
-    np.testing.assert_allclose(summary["env_steps_per_second"], summary["env_steps"] / summary["seconds"])
+    assert summary["train_seconds"] == rows[-1]["train_seconds"]
+    np.testing.assert_allclose(
+        summary["env_steps_per_second"],
+        5 * per_iteration / (rows[-1]["train_seconds"] - rows[0]["train_seconds"]),
+    )
     (eval_path,) = (directory / "eval").glob("*.json")
     curve = json.loads(eval_path.read_text())
     assert np.shape(curve["returns"]) == (2, 3)
@@ -155,7 +183,7 @@ def test_run_directory(tmp_path, configure, train):
         assert (directory / "plots" / f"{plot}.png").read_bytes().startswith(PNG)
     (events,) = (directory / "tensorboard").iterdir()
     content = events.read_bytes()
-    assert all(name.encode() in content for name in names - {"seconds"})
+    assert all(name.encode() in content for name in names | {"eval_return_after"})
     assert steps_of(directory, "latest") == [2, 4, 6] and len(steps_of(directory, "best")) == 1
 
 
@@ -167,7 +195,7 @@ def scripted(score=lambda step: 0.0, bad=lambda step, lr_scale: False):
 
     def init(key):
         zero = jnp.zeros(())
-        return RunState(jnp.zeros((), int), {"w": zero}, (), normalize.init(1), zero, jnp.ones(()), ())
+        return RunState(jnp.zeros((), int), {"w": zero}, (), normalize.init(1), jnp.ones(()), Kept())
 
     def iterate(state, key):
         broken = jnp.where(bad(state.step, state.lr_scale), jnp.nan, 1.0)
@@ -244,25 +272,60 @@ def test_roll_backs_count_over_the_whole_run(tmp_path, configure, train, script)
         train(tmp_path / "run", configure(iterations=20))
 
 
-def test_best_checkpoint_has_the_highest_score(tmp_path, configure, train, make_point, script):
-    """Scores are means over the two iterations since the last checkpoint: 1, 5, 7.5, 3, 7."""
-    scores = jnp.array([0.0, 2.0, 4.0, 6.0, 10.0, 5.0, 3.0, 3.0, 9.0, 5.0])
+def every(number):
+    return dataclasses.replace(EVALUATION, every=number)
+
+
+def test_best_checkpoint_is_the_state_that_was_judged(tmp_path, configure, train, make_point, script):
+    """Its own evaluation decides: not the returns of training, which are of the policies before it."""
+    scores = jnp.array([0.0, 2.0, 4.0, 6.0, 10.0, 5.0, 3.0, 3.0, 9.0, 5.0])  # means over two: 1, 5, 7.5, 3, 7
     script(score=lambda step: scores[step])
-    config, directory = configure(iterations=10, keep_checkpoints=2), tmp_path / "run"
-    train(directory, config)
-    assert steps_of(directory, "best") == [6] and steps_of(directory, "latest") == [8, 10]
-    assert int(saved(directory, config, make_point, "best").step) == 6
-    assert int(saved(directory, config, make_point, "latest").step) == 10
+    config, directory = configure(iterations=10, keep_checkpoints=2, evaluation=every(3)), tmp_path / "run"
+    train(directory, config, judged={3: -3.0, 6: -5.0, 9: -1.0, 10: -4.0})
+    assert steps_of(directory, "best") == [9] and steps_of(directory, "latest") == [9, 10]
+    for which, step in (("best", 9), ("latest", 10)):
+        state = saved(directory, config, make_point, which)
+        assert int(state.step) == step and state.params["w"] == step
+    rows = runlog.read_metrics(directory)
+    assert {row["iteration"]: row["eval_return_after"] for row in rows if "eval_return_after" in row} == {
+        3: -3.0,
+        6: -5.0,
+        9: -1.0,
+        10: -4.0,
+    }
+
+
+def test_no_evaluation_but_the_last(tmp_path, configure, train, script):
+    script()
+    directory = tmp_path / "run"
+    train(directory, configure(evaluation=every(0)))
+    assert ["eval_return_after" in row for row in runlog.read_metrics(directory)] == [False] * 5 + [True]
+    assert steps_of(directory, "best") == [6]
 
 
 def test_best_checkpoint_survives_a_resume(tmp_path, configure, train, make_point, script):
-    scores = jnp.array([9.0, 9.0, 1.0, 1.0, 2.0, 2.0])
-    script(score=lambda step: scores[step])
-    config, directory = configure(), tmp_path / "run"
+    script()
+    config, directory = configure(evaluation=every(1)), tmp_path / "run"
+    judged = {1: 1.0, 2: 9.0, 3: 5.0, 4: 8.0, 5: 2.0, 6: 3.0}
     with pytest.raises(Interrupted):
-        train(directory, config, interrupt_at(3))
-    train(directory, config, resume=True)
+        train(directory, config, interrupt_at(3), judged=judged)
+    train(directory, config, resume=True, judged=judged)
     assert steps_of(directory, "best") == [2]
+
+
+def test_best_checkpoint_of_what_is_no_more(tmp_path, configure, train, make_point, script, capfd):
+    """The newest checkpoints are lost: what is best from there on is not measured by a state that was beyond them."""
+    script()
+    config, directory = configure(iterations=8, keep_checkpoints=9, evaluation=every(2)), tmp_path / "run"
+    train(directory, config, judged={2: 1.0, 4: 2.0, 6: 9.0, 8: 3.0})
+    assert steps_of(directory, "best") == [6]
+    for step in ("6", "8"):
+        for path in (directory / "checkpoints" / "latest" / step / "default").rglob("*"):
+            if path.is_file():
+                path.write_bytes(b"")
+    train(directory, config, resume=True, judged={6: 4.0, 8: 5.0})
+    assert steps_of(directory, "best") == [8]
+    assert (directory / "checkpoints" / "abandoned-best-6").is_dir()
 
 
 @pytest.mark.parametrize("window", [1, 4])
@@ -294,15 +357,21 @@ def test_time_goes_on_over_a_resume(tmp_path, configure, train, script):
     with pytest.raises(Interrupted):
         train(directory, config, interrupt_at(3))
     train(directory, config, resume=True)
-    seconds = [row["seconds"] for row in runlog.read_metrics(directory)]
-    assert len(seconds) == 6 and np.all(np.diff(seconds) > 0.0)
+    rows = runlog.read_metrics(directory)
+    for name in FIELDS[0], FIELDS[2]:
+        seconds = [row[name] for row in rows]
+        assert len(seconds) == 6 and np.all(np.diff(seconds) > 0.0)
+    assert rows[3]["compile_seconds"] > rows[2]["compile_seconds"] == rows[0]["compile_seconds"]
 
 
 def test_a_finished_run_can_be_resumed(tmp_path, configure, train, script):
     script()
     config, directory = configure(), tmp_path / "run"
     first = train(directory, config)
-    assert train(directory, config, resume=True) == first
+    second = train(directory, config, resume=True)
+    assert second.pop("wall_seconds") > first.pop("wall_seconds")
+    assert second.pop("compile_seconds") > first.pop("compile_seconds") - 1e-9
+    assert second == first
 
 
 def test_fewer_iterations_than_done(tmp_path, configure, train, script):
@@ -432,21 +501,76 @@ def test_training_compiles_one_window(configure, make_point, algorithm):
 # A process of its own.
 
 
+SMALL = [
+    "--algorithm.num-tasks",
+    "2",
+    "--algorithm.envs-per-task",
+    "2",
+    "--policy.network.hidden",
+    "4",
+    "--env",
+    "point",
+]
+SMALL += ["--horizon", "4", "--evaluation.tasks", "2", "--evaluation.episodes", "1", "--iterations", "1000000"]
+SMALL += ["--checkpoint-every", "1000000", "--evaluation.every", "0", "--run-dir", "run"]
+START = [sys.executable, "-m", "metarl_jax.cli", "train"]
+
+
+def wait_until(there, process, seconds=120):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and process.poll() is None and not there():
+        time.sleep(0.1)
+    assert process.poll() is None and there(), process.communicate()
+
+
+def test_second_ctrl_c_within_a_window(tmp_path):
+    """The window would take hours: the first Ctrl-C waits for its end, the second does not."""
+    argv = [*START, *SMALL, "--window", "1000000"]
+    process = subprocess.Popen(argv, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_until((tmp_path / "run" / "checkpoints" / "latest" / "0" / "sha256.json").exists, process)
+    time.sleep(3.0)  # what lies between that checkpoint and the window is much shorter
+    try:
+        process.send_signal(signal.SIGINT)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(2.0)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    assert process.returncode == 130, err
+    assert "interrupted" in err and "Traceback" not in err
+    assert int(next((tmp_path / "run" / "checkpoints" / "latest").glob("[0-9]*")).name) == 0
+
+
+def test_ctrl_c_while_compiling(tmp_path):
+    """Nothing has begun: one word, exit code 130, and the directory can be begun or resumed as if it were not there."""
+    argv = [*START, *SMALL, "--window", "1", "--iterations", "1"]
+    process = subprocess.Popen(argv, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_until((tmp_path / "run" / "config.json").exists, process)
+    time.sleep(1.0)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and err.splitlines()[-1] == "interrupted", err
+    assert runlog.has_not_begun(tmp_path / "run")
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_run_that_has_not_begun(tmp_path, configure, train, script, resume):
+    script()
+    config, directory = configure(), tmp_path / "run"
+    RunLog.create(directory, config).close()  # and then it was killed
+    train(directory, config, resume=resume)
+    assert len(runlog.read_metrics(directory)) == 6
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals_to_the_command(tmp_path, number):
     """Saves, says how to go on, and exits with 128 + the signal's number; going on ends the run."""
-    small = ["--algorithm.num-tasks", "2", "--algorithm.envs-per-task", "2", "--policy.network.hidden", "4"]
-    small += ["--horizon", "4", "--evaluation.tasks", "2", "--evaluation.episodes", "1", "--window", "1"]
-    start = [sys.executable, "-m", "metarl_jax.cli", "train"]
-    run = ["--env", "point", "--run-dir", "run", "--iterations", "1000000", "--checkpoint-every", "1000000"]
     process = subprocess.Popen(
-        [*start, *run, *small], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*START, *SMALL, "--window", "1"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    metrics, deadline = tmp_path / "run" / "metrics.jsonl", time.monotonic() + 120
-    while time.monotonic() < deadline and process.poll() is None:
-        if metrics.exists() and len(metrics.read_text().splitlines()) > 3:
-            break
-        time.sleep(0.1)
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    wait_until(lambda: metrics.exists() and len(metrics.read_text().splitlines()) > 3, process)
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 128 + number, err
@@ -457,7 +581,7 @@ def test_signals_to_the_command(tmp_path, number):
         return  # going on once is enough
     more = len(rows) + 2
     done = subprocess.run(
-        [*start, "--resume", "run", "--iterations", str(more)], cwd=tmp_path, capture_output=True, text=True
+        [*START, "--resume", "run", "--iterations", str(more)], cwd=tmp_path, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     assert [row["iteration"] for row in runlog.read_metrics(tmp_path / "run")] == list(range(1, more + 1))

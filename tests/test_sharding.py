@@ -18,7 +18,7 @@ from metarl_jax import cli, sharding
 from metarl_jax.algorithms import make_algorithm
 from metarl_jax.errors import ConfigError
 from metarl_jax.runs.checkpoint import Checkpoints
-from metarl_jax.types import RunState, Suite
+from metarl_jax.types import Kept, RunState, Suite
 
 TINY = ["--iterations", "3", "--horizon", "6", "--algorithm.num-tasks", "4", "--algorithm.envs-per-task", "2"]
 TINY += ["--evaluation.tasks", "4", "--evaluation.episodes", "2"]
@@ -163,13 +163,13 @@ def test_a_lost_process_is_no_full_disk(tmp_path, monkeypatch):
         raise jax.errors.JaxRuntimeError("UNKNOWN: Gloo AllGather failed: Connection closed by peer")
 
     monkeypatch.setattr(ocp.CheckpointManager, "save", save)
-    state = RunState(jnp.zeros((), jnp.int32), jnp.ones(3), (), (), jnp.ones(()), jnp.ones(()), ())
+    state = RunState(jnp.zeros((), jnp.int32), jnp.ones(3), (), (), jnp.ones(()), Kept())
     checkpoints = Checkpoints(tmp_path, keep=1)
     with pytest.raises(OSError, match="could not be written"):
-        checkpoints.save(state, None)
+        checkpoints.save(state)
     monkeypatch.setattr(jax, "process_count", lambda: 2)
     with pytest.raises(jax.errors.JaxRuntimeError, match="Gloo"):
-        checkpoints.save(state, None)
+        checkpoints.save(state)
 
 
 def test_seeds_together_are_seeds_alone(one_device, tmp_path):

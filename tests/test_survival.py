@@ -124,8 +124,10 @@ def saved(tmp_path_factory):
     """Checkpoints 0, 2 and 4, the last one the best."""
     directory = tmp_path_factory.mktemp("saved")
     checkpoints = Checkpoints(directory, 3)
-    for step, score in ((0, None), (2, 1.0), (4, 2.0)):
-        checkpoints.save(state(step), score)
+    for step, score in ((0, None), (2, (0.0, 1.0)), (4, (0.0, 2.0))):
+        checkpoints.save(state(step))
+        if score is not None:
+            checkpoints.save_if_best(state(step), score)
     checkpoints.close()
     return directory
 
@@ -146,7 +148,7 @@ def test_damage_to_any_file_is_noticed(saved, tmp_path, capfd, how):
             "; using checkpoint 2"
         )
         assert name.name in line or name.name == "sha256.json"
-        checkpoints.save(state(4), None)
+        checkpoints.save(state(4))
         checkpoints.close()
         assert steps_of(copy / "latest") == [0, 2, 4] and (copy / "corrupt-latest-4").is_dir()
         np.testing.assert_array_equal(Checkpoints(copy, 3).restore(state(0)).params["w"], state(4).params["w"])

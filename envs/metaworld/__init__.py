@@ -19,7 +19,7 @@ import jax.numpy as jnp
 
 from ...errors import ConfigError, lookup
 from ...types import MetaEnv, Suite
-from .env import HORIZON, MetaWorldEnv, Variant
+from .env import HORIZON, MetaWorldEnv, Variant, step_together
 from .family import Moment, Verdict
 from .suites import SUITES, Split, draw_vectors, suite_vectors
 from .tasks import FAMILIES
@@ -49,8 +49,14 @@ class Name(NamedTuple):
 
 
 def make(name: str, physics: str, horizon: int | None, split: Split) -> MetaEnv | Suite:
+    """Builds what a name of Meta-World stands for, for one of its splits; ConfigError where it stands for nothing."""
     options = parse(name)
     what, names = options.what, options.families(split)
+    if options.one_hot and options.families("train") != options.families("test"):
+        raise ConfigError(
+            f"{name!r}: labels say which of the training families a task is of, and those of the test are others: leave "
+            "'one-hot' out, or take an MT suite."
+        )
     fresh = options.fresh and split == "train"
     if what in SUITES:
         fixed = not fresh
@@ -70,7 +76,9 @@ def make(name: str, physics: str, horizon: int | None, split: Split) -> MetaEnv 
         return MetaWorldEnv(own_name, FAMILIES[family_name], variant, physics, horizon or HORIZON)
 
     members = tuple(member(index, family_name) for index, family_name in enumerate(names))
-    return members[0] if len(members) == 1 else Suite(members[0].spec._replace(name=name), members)
+    if len(members) == 1:
+        return members[0]
+    return Suite(members[0].spec._replace(name=name), members, step_together(members))
 
 
 def _reward(family_name: str, version: str) -> Callable[[Moment], Verdict]:

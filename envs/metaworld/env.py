@@ -1,7 +1,7 @@
 """Meta-World's environments: the arm, a scene, and a family's rules."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -10,8 +10,9 @@ import mujoco
 import numpy as np
 
 from ...types import Array, EnvSpec, Key, Task, TimeStep
-from ..physics import PhysicsState, make_physics, resolve_backend
+from ..physics import PhysicsState, make_physics, resolve_backend, together
 from ..physics.host_call import host_call
+from ..physics.mujoco import MujocoPhysics
 from ..task_sets import OneOf
 from . import arm, scenes
 from .family import Family, Memory, Moment, Verdict
@@ -57,6 +58,7 @@ class MetaWorldEnv:
         fixture_pos = None if family.fixture is None else tuple(np.asarray(family.fixture_pos(middle)).tolist())
         settle_at = functools.partial(scenes.settle, scene_args, family.hand_start, steps=family.settle_steps)
         self._settle_each = functools.partial(scenes.settle_each, settle_at)
+        self._calls: dict = {}  # see `host_call`
         self._settled = jax.tree.map(lambda x: jnp.asarray(x, float), settle_at(fixture_pos))
         model = self.scene.model
         if resolve_backend(physics) == "warp":
@@ -96,11 +98,18 @@ class MetaWorldEnv:
         return state, self._timestep(obs, None)
 
     def step(self, state: State, action: Array, task: Task) -> tuple[State, TimeStep]:
+        return self.judge(state, action, self.physics.step(*self.aim(state, action), {}))
+
+    def aim(self, state: State, action: Array) -> tuple[PhysicsState, Array]:
+        """What a step gives to the physics: the state with the hand's target moved, and the gripper's control."""
         hand = arm.move_hand(
             state.physics.mocap_pos[self.scene.hand], action, self._family.hand_low, self._family.hand_high
         )
         mocap_pos = state.physics.mocap_pos.at[self.scene.hand].set(hand)
-        physics = self.physics.step(state.physics._replace(mocap_pos=mocap_pos), arm.gripper_control(action), {})
+        return state.physics._replace(mocap_pos=mocap_pos), arm.gripper_control(action)
+
+    def judge(self, state: State, action: Array, physics: PhysicsState) -> tuple[State, TimeStep]:
+        """What a step makes of the physics after it."""
         readings = self.scene.read(physics.sensordata)
         seen = arm.observe(readings, self._family.objects(readings))
         goal = self._family.goal(readings, state.memory)
@@ -124,12 +133,20 @@ class MetaWorldEnv:
         return scenes.load(*self._scene_args, visuals=True).model
 
     def _settle(self, task: Task) -> Settled:
-        """The settled scene. Where the fixture matters to it, C MuJoCo computes it on the host, for all backends alike."""
+        """The settled scene. Where the fixture matters to it, that is part of every reset."""
         if not self._family.settles_per_task:
             return self._settled
+        if not isinstance(self.physics, MujocoPhysics):
+            return scenes.settle_within(
+                self.physics,
+                self.scene,
+                self._family.hand_start,
+                self._family.fixture_pos(task),
+                self._family.settle_steps,
+            )
         shapes = jax.eval_shape(lambda: self._settled)
         name = f"settle {self._scene_args} from {self._family.hand_start} for {self._family.settle_steps} steps"
-        return host_call(name, self._settle_each, shapes, self._family.fixture_pos(task))
+        return host_call(name, self._settle_each, shapes, self._family.fixture_pos(task), keep=self._calls)
 
     def _observation(self, seen: Array, seen_before: Array, goal: Array) -> Array:
         return jnp.concatenate([seen, seen_before, goal if self.shows_goal else jnp.zeros(3)])
@@ -141,3 +158,20 @@ class MetaWorldEnv:
         info = {name: jnp.asarray(getattr(verdict, name), float) for name in names}
         reward = jnp.asarray(verdict.reward, float)
         return TimeStep(jnp.concatenate([obs, self._label]), reward, jnp.array(False), info)
+
+
+def step_together(envs: Sequence[MetaWorldEnv]) -> Callable | None:
+    """`Suite.step` for these, where their physics backend steps several scenes at once; else None."""
+    step_physics = together([env.physics for env in envs])
+    if step_physics is None:
+        return None
+
+    def step(states: tuple[State, ...], actions: tuple[Array, ...], tasks: Task) -> list[tuple[State, TimeStep]]:
+        each = list(zip(envs, states, actions, strict=True))
+        aims = [jax.vmap(jax.vmap(env.aim))(state, action) for env, state, action in each]
+        after = step_physics(*zip(*aims, strict=True))
+        return [
+            jax.vmap(jax.vmap(env.judge))(state, action, p) for (env, state, action), p in zip(each, after, strict=True)
+        ]
+
+    return step

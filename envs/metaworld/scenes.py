@@ -13,10 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import mujoco
 import numpy as np
 
 from ...types import Array
+from ..physics import Physics
 from ..physics.mujoco import num_threads
 
 SUBSTEPS = 5
@@ -145,13 +147,14 @@ def load(xml: str, fixture: str | None, sensors: tuple[tuple[str, Sensor], ...],
     if fixture is not None:
         spec.body(fixture).mocap = True
         _keep_contacts(spec, original)
-    sensors = {**_ARM, **dict(sensors)}
-    for name, sensor in sensors.items():
+    measured = {**_ARM, **dict(sensors)}
+    for name, sensor in measured.items():
         _add_sensor(spec, name, sensor)
+    spec.modelname = xml.removesuffix(".xml")
     spec.compiler.discardvisual = not visuals  # keeps what a sensor measures; earlier it would not
     model = spec.compile()
     model.eq_data[model.eq_type == mujoco.mjtEq.mjEQ_WELD] = _WELD  # the package's `reset_mocap_welds`
-    starts = {name: model.sensor(name) for name in sensors}
+    starts = {name: model.sensor(name) for name in measured}
     return Scene(
         model=model,
         hand=model.body("mocap").mocapid.item(),
@@ -188,6 +191,27 @@ def settle(scene_args: tuple, hand_start: tuple, fixture_pos: tuple | None, step
     mujoco.mj_step(scene.model, data)
     readings = scene.read(data.sensordata.copy())
     return Settled(data.qpos.copy(), data.qvel.copy(), data.mocap_pos.copy(), readings, qpos_read)
+
+
+def settle_within(physics: Physics, scene: Scene, hand_start: tuple, fixture_pos: Array, steps: int) -> Settled:
+    """As `settle`, by the physics backend itself within the program that asks for it: no host in between.
+
+    Args:
+      physics: to step the scene with.
+      scene: whose numbers of bodies are meant.
+      hand_start: where to, m.
+      fixture_pos: where the fixture stands meanwhile, `[3]`, m.
+      steps: control steps of `SUBSTEPS` substeps.
+    """
+    model = physics.model
+    mocap_pos = jnp.asarray(model.body_pos[model.body_mocapid >= 0], float)
+    mocap_pos = mocap_pos.at[scene.hand].set(jnp.array(hand_start)).at[scene.fixture].set(fixture_pos)
+    state = physics.reset(jnp.asarray(model.qpos0, float), jnp.zeros(model.nv), {}, mocap_pos)
+    ctrl = jnp.array(_OPEN_GRIPPER)
+    state, _ = jax.lax.scan(lambda s, _: (physics.step(s, ctrl, {}), None), state, length=steps - 1)
+    before = physics.advance(state, ctrl, {}, SUBSTEPS - 1)
+    after = physics.advance(before, ctrl, {}, 1)
+    return Settled(after.qpos, after.qvel, mocap_pos, scene.read(before.sensordata), before.qpos)
 
 
 def settle_each(settle_at: Callable[[tuple], Settled], fixture_pos: np.ndarray) -> Settled:

@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+from collections.abc import Callable, Sequence
 
 import jax
 from mujoco import MjModel
@@ -9,7 +10,7 @@ from mujoco import MjModel
 from ...errors import lookup
 from .base import ModelParams, Physics, PhysicsState
 
-__all__ = ["BACKENDS", "ModelParams", "Physics", "PhysicsState", "make_physics", "resolve_backend"]
+__all__ = ["BACKENDS", "ModelParams", "Physics", "PhysicsState", "make_physics", "resolve_backend", "together"]
 
 BACKENDS = {
     "auto": "mujoco on CPU; warp (mjx where warp is missing) on CUDA; mjx on TPU",
@@ -42,3 +43,14 @@ def make_physics(model: MjModel, substeps: int, backend: str, fields: tuple[str,
     backend = resolve_backend(backend)
     module = importlib.import_module(f".{backend}", __name__)  # lazily: warp is an extra
     return getattr(module, f"{backend.capitalize()}Physics")(model, substeps, fields)
+
+
+def together(physics: Sequence[Physics]) -> Callable | None:
+    """`step` of several scenes at once, where their backend has one; None where it steps them one after the other.
+
+    A function of states and controls, P of each with leading axes `[N, E]`, to the P states after; no parameters are overridden.
+    """
+    step: Callable | None = getattr(physics[0], "step_together", None)
+    if step is None or len({type(each) for each in physics}) > 1:
+        return None
+    return lambda states, ctrls: step(physics, states, ctrls)

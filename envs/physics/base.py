@@ -46,6 +46,9 @@ class Physics(Protocol):
     def step(self, state: PhysicsState, ctrl: Array, params: ModelParams) -> PhysicsState:
         """Holds `ctrl` `[nu]` for the backend's number of substeps."""
 
+    def advance(self, state: PhysicsState, ctrl: Array, params: ModelParams, substeps: int) -> PhysicsState:
+        """As `step`, by that many substeps."""
+
 
 def initial_state(
     model: mujoco.MjModel, qpos: Array, qvel: Array, mocap_pos: Array | None, keeps_warmstart: bool

@@ -40,9 +40,12 @@ class MjxPhysics:
         return self._read(mjx.forward(model, self._write(state)), state)
 
     def step(self, state: PhysicsState, ctrl: Array, params: ModelParams) -> PhysicsState:
+        return self.advance(state, ctrl, params, self._substeps)
+
+    def advance(self, state: PhysicsState, ctrl: Array, params: ModelParams, substeps: int) -> PhysicsState:
         model = self._mjx_model.tree_replace(params)
         data = self._write(state).replace(ctrl=ctrl)
-        data, _ = jax.lax.scan(lambda d, _: (mjx.step(model, d), None), data, None, length=self._substeps)
+        data, _ = jax.lax.scan(lambda d, _: (mjx.step(model, d), None), data, None, length=substeps)
         if "cfrc_ext" in self._fields:
             data = mjx.rne_postconstraint(model, data)
         after = self._read(data, state)

@@ -33,11 +33,11 @@ def _pools(threads: int) -> tuple[rollout.Rollout, ThreadPoolExecutor]:
     return rollout.Rollout(nthread=threads), ThreadPoolExecutor(threads)
 
 
-def _digest(model: mujoco.MjModel) -> str:
+def digest(model: mujoco.MjModel) -> str:
     """Says which model it is, in any process."""
     content = np.empty(mujoco.mj_sizeModel(model), np.uint8)
     mujoco.mj_saveModel(model, None, content)
-    return hashlib.sha256(content).hexdigest()
+    return hashlib.sha256(content.data).hexdigest()
 
 
 class MujocoPhysics:
@@ -53,7 +53,8 @@ class MujocoPhysics:
         self.model = model
         self._substeps = substeps
         self._shapes = {name: getattr(mujoco.MjData(model), name).shape for name in fields}
-        self._name = f"mujoco {_digest(model)} {fields}"
+        self._name = f"mujoco {digest(model)} {fields}"
+        self._calls: dict = {}  # see `host_call`
         self._data = [mujoco.MjData(model) for _ in range(num_threads())]
         self._models: collections.OrderedDict[bytes, mujoco.MjModel] = collections.OrderedDict()
         self._last: tuple[list[np.ndarray], list[mujoco.MjModel]] = ([], [])
@@ -62,13 +63,13 @@ class MujocoPhysics:
         state = initial_state(self.model, qpos, qvel, mocap_pos, keeps_warmstart=bool(self._shapes))
         if self.model.nsensordata == 0 and not self._shapes:
             return state  # nothing to compute, so no call
-        after = self._call(state, jnp.zeros(self.model.nu), params, substeps=0)
+        after = self.advance(state, jnp.zeros(self.model.nu), params, substeps=0)
         return state._replace(warmstart=after.warmstart, sensordata=after.sensordata, fields=after.fields)
 
     def step(self, state: PhysicsState, ctrl: Array, params: ModelParams) -> PhysicsState:
-        return self._call(state, ctrl, params, self._substeps)
+        return self.advance(state, ctrl, params, self._substeps)
 
-    def _call(self, state: PhysicsState, ctrl: Array, params: ModelParams, substeps: int) -> PhysicsState:
+    def advance(self, state: PhysicsState, ctrl: Array, params: ModelParams, substeps: int) -> PhysicsState:
         """One crossing to the host, one vector there and one back: every array that crosses costs time."""
         dtype = state.qpos.dtype
         start = jnp.concatenate([jnp.zeros(1, dtype), state.qpos, state.qvel, state.act, state.warmstart])
@@ -80,6 +81,7 @@ class MujocoPhysics:
             jax.ShapeDtypeStruct((sum(sizes),), dtype),
             jnp.concatenate([start, control]),
             params,
+            keep=self._calls,
         )
         start, sensordata, *fields = jnp.split(out, np.cumsum(sizes)[:-1])
         nq, nv, na = self.model.nq, self.model.nv, self.model.na

@@ -1,26 +1,27 @@
-"""MJX with NVIDIA Warp's kernels: CUDA, and CPU for tests."""
+"""MuJoCo-Warp, which comes with MJX: CUDA, and CPU for tests."""
 
 import importlib.util
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 import mujoco
-from mujoco import mjx
+import numpy as np
 
 from ...errors import ConfigError
-from .base import Array, ModelParams, PhysicsState
-from .mjx import MjxPhysics
+from .base import Array, ModelParams, PhysicsState, initial_state
+from .capacities import capacity_of
+
+if TYPE_CHECKING:
+    from .warp_worlds import Program
 
 # Warp does not give these after a step.
 _MISSING_FIELDS = {"cfrc_ext"}
 
 
-class WarpPhysics(MjxPhysics):
-    """See `Physics`.
-
-    Warp allocates contacts for all worlds together, so `step` and `reset` must know how many worlds there are: they
-    flatten whatever axes they are vmapped over into one (as `vmap_method="broadcast_all"` does for callbacks).
-    """
+class WarpPhysics:
+    """See `Physics`. The state crosses to Warp as one row of numbers per world (see warp_worlds.py)."""
 
     def __init__(self, model: mujoco.MjModel, substeps: int, fields: tuple[str, ...] = ()):
         if importlib.util.find_spec("warp") is None:
@@ -28,55 +29,69 @@ class WarpPhysics(MjxPhysics):
                 "physics backend 'warp' needs the extra of that name: pip install 'metarl-jax[warp]' "
                 "(or choose 'mujoco' or 'mjx')."
             )
+        if missing := _MISSING_FIELDS & set(fields):
+            raise ConfigError(f"physics backend 'warp' cannot give {sorted(missing)}; use 'mujoco' or 'mjx'.")
         import warp
 
         warp.config.log_level = (
             warp.LOG_ERROR
-        )  # else it prints every kernel it loads, between lines of progress and JSON
-        if missing := _MISSING_FIELDS & set(fields):
-            raise ConfigError(f"physics backend 'warp' cannot give {sorted(missing)}; use 'mujoco' or 'mjx'.")
-        self._contacts_per_world = max(16, 4 * model.ngeom)
-        self._num_worlds = 1
-        super().__init__(model, substeps, fields)
-        self._batched_step = _flatten_vmaps(super().step, self._set_num_worlds)
-        self._batched_reset = _flatten_vmaps(super().reset, self._set_num_worlds)
+        )  # it names every kernel that it loads, between lines of progress and JSON
+        self.model = model
+        self._substeps = substeps
+        self._fields = fields
+        self._capacity = capacity_of(model)
 
     def reset(self, qpos: Array, qvel: Array, params: ModelParams, mocap_pos: Array | None = None) -> PhysicsState:
-        return self._batched_reset(qpos, qvel, params, mocap_pos)
+        state = initial_state(self.model, qpos, qvel, mocap_pos, keeps_warmstart=True)
+        if self.model.nsensordata == 0 and not self._fields:
+            return state  # nothing to compute
+        after = self.advance(state, jnp.zeros(self.model.nu), params, substeps=0)
+        return state._replace(sensordata=after.sensordata, fields=after.fields)
 
     def step(self, state: PhysicsState, ctrl: Array, params: ModelParams) -> PhysicsState:
-        return self._batched_step(state, ctrl, params)
+        return self.advance(state, ctrl, params, self._substeps)
 
-    def _set_num_worlds(self, num_worlds: int) -> None:
-        self._num_worlds = num_worlds  # read by _make_data within the same trace
+    def advance(self, state: PhysicsState, ctrl: Array, params: ModelParams, substeps: int) -> PhysicsState:
+        """As `step`, by that many substeps."""
+        from .warp_worlds import call
 
-    def _put_model(self) -> mjx.Model:
-        return mjx.put_model(self.model, impl="warp")
+        (row,) = call([self.program(params, substeps)], [self.pack(state, ctrl, params)[None]])
+        return self.unpack(row[0], state)
 
-    def _make_data(self) -> mjx.Data:
-        contacts = self._contacts_per_world
-        rows = 4 * contacts + 2 * self.model.njnt + 6 * self.model.neq  # 4 edges of a friction pyramid per contact
-        return mjx.make_data(self.model, impl="warp", naconmax=contacts * self._num_worlds, njmax=rows)
+    def program(self, params: ModelParams, substeps: int | None = None) -> "Program":
+        """What moves these worlds on, by the substeps of a step where none are given."""
+        from .warp_worlds import Program, make_scene
 
+        scene = make_scene(self.model, self._capacity, tuple(sorted(params)), self._fields)
+        return Program(scene, self._substeps if substeps is None else substeps)
 
-def _flatten_vmaps(fn, set_num_worlds):
-    """`fn` (unbatched) with all the vmaps around it turned into a single one, whose size `set_num_worlds` is told."""
+    def pack(self, state: PhysicsState, ctrl: Array, params: ModelParams) -> Array:
+        """A row of `Scene.inputs`."""
+        arrays = [state.qpos, state.qvel, state.act, state.warmstart, ctrl, state.mocap_pos, state.mocap_quat]
+        arrays += [params[name] for name in sorted(params)]
+        return jnp.concatenate([x.ravel().astype(jnp.float32) for x in arrays])
 
-    @jax.custom_batching.custom_vmap
-    def on_batch(*args):  # every leaf is [B, ...]
-        set_num_worlds(jax.tree.leaves(args)[0].shape[0])
-        return jax.vmap(fn)(*args)
+    def unpack(self, row: Array, state: PhysicsState) -> PhysicsState:
+        """The state that a row of `Scene.outputs` says, in the precision of `state`."""
+        data = mujoco.MjData(self.model)
+        shapes = {"qpos": (self.model.nq,), "qvel": (self.model.nv,), "act": (self.model.na,)}
+        shapes |= {"warmstart": (self.model.nv,)} | {name: getattr(data, name).shape for name in self._fields}
+        shapes |= {"sensordata": (self.model.nsensordata,)}
+        ends = np.cumsum([int(np.prod(shape)) for shape in shapes.values()])
+        parts = jnp.split(row.astype(state.qpos.dtype), ends[:-1])
+        values = {name: part.reshape(shape) for (name, shape), part in zip(shapes.items(), parts, strict=True)}
+        fields = {name: values.pop(name) for name in self._fields}
+        return state._replace(**values, fields=fields)
 
-    @on_batch.def_vmap
-    def _(axis_size, in_batched, *args):
-        full = jax.tree.map(
-            lambda x, b: x if b else jnp.broadcast_to(x, (axis_size, *x.shape)), args, tuple(in_batched)
-        )
-        out = on_batch(*jax.tree.map(lambda x: x.reshape(x.shape[0] * x.shape[1], *x.shape[2:]), full))
-        out = jax.tree.map(lambda x: x.reshape(axis_size, x.shape[0] // axis_size, *x.shape[1:]), out)
-        return out, jax.tree.map(lambda _: True, out)
+    @staticmethod
+    def step_together(
+        physics: Sequence["WarpPhysics"], states: Sequence[PhysicsState], ctrls: Sequence[Array]
+    ) -> list[PhysicsState]:
+        """`step` of several scenes, side by side on a GPU; states and controls have leading axes `[N, E]`."""
+        from .warp_worlds import call
 
-    def unbatched(*args):
-        return jax.tree.map(lambda x: x[0], on_batch(*jax.tree.map(lambda x: jnp.asarray(x)[None], args)))
-
-    return unbatched
+        each = list(zip(physics, states, ctrls, strict=True))
+        rows = [jax.vmap(jax.vmap(lambda s, c, p=p: p.pack(s, c, {})))(state, ctrl) for p, state, ctrl in each]
+        flat = call([p.program({}) for p in physics], [row.reshape(-1, row.shape[-1]) for row in rows])
+        after = [out.reshape(*row.shape[:2], -1) for row, out in zip(rows, flat, strict=True)]
+        return [jax.vmap(jax.vmap(p.unpack))(out, state) for (p, state, _), out in zip(each, after, strict=True)]

@@ -138,14 +138,14 @@ def run_epochs(
       state: before.
       key: of the shuffling.
       size: number of rows (steps or tasks) in the batch.
-      iterations: length of the run, for the entropy bonus's schedule.
+      iterations: length of the entropy bonus's schedule.
       chunks: parts of a minibatch whose gradients are taken one after the other; for losses that are means over rows.
 
     Returns:
       The state after, and the metrics of the last step; `first_ratio_error` is how far the first minibatch's ratios were
       from 1, where they must be.
     """
-    progress = state.step / iterations
+    progress = jnp.minimum(state.step / iterations, 1.0)  # a run may go on beyond its schedules
     entropy_coef = config.entropy_coef + progress * (config.entropy_coef_final - config.entropy_coef)
     weights = Weights(entropy_coef, state.kept.shared.kl_coef)
 

@@ -11,6 +11,7 @@ import sys
 import jax
 
 from ..errors import ConfigError, lookup
+from ..runs import signals
 
 COMMANDS = {
     "train": "train a preset, or resume a run",
@@ -48,14 +49,17 @@ def main(argv: list[str] | None = None) -> int:
             raise
         print(f"error: {words.splitlines()[0]}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:  # outside the training loop, which saves before it ends
+    except KeyboardInterrupt:  # outside the training loop, which saves before it ends, or the second time within
         print("interrupted", file=sys.stderr)
+        if signals.anything_runs():
+            sys.stdout.flush()
+            os._exit(130)
         return 130
 
 
 def _keep_compiled_programs() -> None:
     """Keeps compiled programs for the next start; where JAX_COMPILATION_CACHE_DIR says where, JAX does so already."""
-    if jax.config.jax_compilation_cache_dir is not None:
+    if jax.config.jax_compilation_cache_dir is not None:  # type: ignore[attr-defined]  # JAX adds its options later
         return
     caches = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     directory = os.path.join(caches, "metarl_jax")

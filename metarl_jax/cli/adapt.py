@@ -10,12 +10,12 @@ import tyro
 from ..algorithms import online
 from ..algorithms.online import OnlineConfig
 from ..config import changed_fields
-from ..errors import ConfigError, lookup
+from ..errors import lookup
 from ..policies import make_policy
 from ..runs import runlog
 from ..runs.window import evaluation_key
 from ..show import console, plots
-from .load import make_env, restore
+from .load import check_fits, make_env, restore
 from .options import check_ranges, parse, spell
 
 
@@ -40,7 +40,7 @@ class AdaptOptions:
     seed: int | None = None
     """Seed of tasks and episodes; the run's `evaluation.seed` where left out."""
     checkpoint: str = "latest"
-    """`latest` or `best` (by return after adaptation in training)."""
+    """`latest` or `best` (see `evaluation.every` of `metarl train`)."""
     online: OnlineConfig = OnlineConfig()
     """How it learns."""
 
@@ -57,7 +57,8 @@ def run(argv: list[str]) -> int:
     options = parse_options(argv)
     config = runlog.read_config(options.run)
     seed = config.evaluation.seed if options.seed is None else options.seed
-    trained, env = make_env(config, "train"), _make_tasks(config, options)
+    trained = make_env(config, "train")
+    env = _make_tasks(config, options, trained.spec)
     with runlog.readable_errors(options.run):
         algorithm, state = restore(options.run, config, trained, options.checkpoint)
         policy = make_policy(config.policy, trained.spec)
@@ -85,15 +86,9 @@ def run(argv: list[str]) -> int:
     return 0
 
 
-def _make_tasks(config, options):
-    """Where the tasks come from; ConfigError where the run's policy does not fit there."""
+def _make_tasks(config, options, trained):
+    """Where the tasks come from; ConfigError where the run's policy, of the spec `trained`, does not fit there."""
     evaluation = dataclasses.replace(config.evaluation, tasks=options.tasks)
     env = make_env(dataclasses.replace(config, env=options.env or config.env, evaluation=evaluation), "test")
-    own = make_env(config, "train").spec
-    sizes = [(spec.obs_dim, spec.action_dim) for spec in (own, env.spec)]
-    if sizes[0] != sizes[1]:
-        raise ConfigError(
-            f"the run has {sizes[0][0]} observations and {sizes[0][1]} actions, {env.spec.name!r} {sizes[1][0]} and "
-            f"{sizes[1][1]}: choose an --env of the same sizes."
-        )
+    check_fits(trained, env.spec)
     return env

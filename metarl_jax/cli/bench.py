@@ -15,14 +15,16 @@ class BenchOptions:
     """Measure; see benchmarks/."""
 
     name: tyro.conf.Positional[str]
-    """Which benchmark: throughput, scaling, peers, physics, metaworld, metaworld-bridge, metaworld-memory or sequence."""
+    """Which: throughput, scaling, peers, physics, metaworld, metaworld-bridge, metaworld-memory, accelerator or sequence."""
     json: bool = False
     """Print one JSON object instead of a table."""
     out: Path | None = None
     """Directory that also gets NAME.json, NAME.md (a Markdown table) and, of benchmarks that draw, NAME.png."""
+    minutes: float | None = None
+    """Time that the accelerator's benchmark keeps to (8 where left out)."""
 
 
 def run(argv: list[str]) -> int:
     options = parse(BenchOptions, argv)
-    benchmarks.run(options.name, options.json, options.out, shlex.join(["metarl", "bench", *argv]))
+    benchmarks.run(options.name, options.json, options.out, shlex.join(["metarl", "bench", *argv]), options.minutes)
     return 0

@@ -9,8 +9,9 @@ import tyro
 from ..config import changed_fields
 from ..errors import ConfigError, lookup
 from ..runs import judging, runlog
+from ..runs.signals import interruptibly
 from ..show import console
-from .load import make_env, restore
+from .load import check_fits, make_env, restore
 from .options import parse, spell
 
 
@@ -37,7 +38,7 @@ class EvaluateOptions:
     seed: int | None = None
     """Seed of the tasks; the run's `evaluation.seed` where left out (on metaworld the seed in its environment's name)."""
     checkpoint: str = "latest"
-    """`latest` or `best` (by return after adaptation in training)."""
+    """`latest` or `best` (see `evaluation.every` of `metarl train`)."""
     physics: str | None = None
     """Native: physics backend; the run's own where left out."""
     suite: str | None = None
@@ -89,11 +90,13 @@ def _evaluate_natively(options, config) -> int:
         evaluation=dataclasses.replace(config.evaluation, **{k: v for k, v in asked.items() if v is not None}),
     )
     eval_env, env = make_env(wanted, "test"), make_env(config, "train")
+    check_fits(env.spec, eval_env.spec)
     with runlog.readable_errors(options.run):
         algorithm, state = restore(options.run, config, env, options.checkpoint)
         judge = judging.make_judge(wanted, algorithm, env, eval_env)
         name = f"iteration-{int(state.step)}{_differences(config, judge)}"
-        curve = judging.evaluate(judge, state, options.run, name, f"adaptation-{name}")
+        curve = interruptibly(judge, state)
+        judging.write(judge, curve, options.run, name, f"adaptation-{name}")
     console.print_curve(curve, options.steps or tuple(curve["steps"]))
     print(f"written: {options.run / 'eval' / name}.json and {options.run / 'plots' / f'adaptation-{name}.png'}")
     return 0

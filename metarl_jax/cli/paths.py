@@ -12,7 +12,7 @@ from ..config import changed_fields
 from ..errors import ConfigError, lookup
 from ..runs import judging, runlog
 from ..show import plots
-from .load import make_env, restore
+from .load import make_envs, restore
 from .options import check_ranges, parse, spell
 
 
@@ -29,7 +29,7 @@ class PathsOptions:
     seed: int | None = None
     """Seed of the tasks; the run's `evaluation.seed` where left out."""
     checkpoint: str = "latest"
-    """`latest` or `best` (by return after adaptation in training)."""
+    """`latest` or `best` (see `evaluation.every` of `metarl train`)."""
     out: Path | None = None
     """PNG to write; where left out RUN/plots/paths-iteration-N.png, and in its name what options change."""
 
@@ -49,9 +49,9 @@ def run(argv: list[str]) -> int:
         raise ConfigError(f"the run was trained on {config.env!r}: only paths on the plane (point...) can be drawn.")
     asked = {name: getattr(options, name) for name in ("tasks", "steps", "seed") if getattr(options, name) is not None}
     evaluated = dataclasses.replace(config.evaluation, **asked)
-    env = make_env(dataclasses.replace(config, evaluation=evaluated), "test")
+    trained, env = make_envs(dataclasses.replace(config, evaluation=evaluated))
     with runlog.readable_errors(options.run):
-        algorithm, state = restore(options.run, config, make_env(config, "train"), options.checkpoint)
+        algorithm, state = restore(options.run, config, trained, options.checkpoint)
     own, settings = (each.following(algorithm.adaptation) for each in (config.evaluation, evaluated))
     changed = {name: getattr(settings, name) for name in changed_fields(own, settings)}
     out = options.out or options.run / "plots" / f"paths-iteration-{int(state.step)}{spell(changed)}.png"

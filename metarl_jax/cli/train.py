@@ -2,7 +2,9 @@
 
 import contextlib
 import dataclasses
+import shlex
 import sys
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -20,7 +22,7 @@ from ..runs.runlog import RunLog, SilentLog
 from ..runs.training import Run
 from ..show import console
 from . import hosts
-from .load import make_env
+from .load import make_envs
 from .options import check_seeds, spread, take
 
 
@@ -29,10 +31,12 @@ class TrainOptions:
     """Train a preset (the first argument; cheetah-dir-maml where left out), or resume a run."""
 
     config: Annotated[ExperimentConfig, tyro.conf.arg(name="")]
+    scale: int = 1
+    """Times as many environments at once, for a GPU: of --algorithm.num-tasks, or with ppo of --algorithm.envs-per-task."""
     run_dir: Path | None = None
     """Where the run goes; runs/PRESET-sSEED-TIME where left out. Must not hold anything yet."""
     resume: Path | None = None
-    """Run directory to go on with; of its configuration, only --iterations can change."""
+    """Run directory to go on with; of its configuration, only --iterations and --schedule-iterations can change."""
     seeds: Annotated[tuple[int, ...], tyro.conf.arg(metavar="0..7|0 1 2")] = ()
     """Several runs in one compiled program, one for each seed, in RUN_DIR/seed-N."""
     devices: int | None = None
@@ -66,22 +70,50 @@ def parse_train(argv: list[str]) -> TrainOptions:
 
     prog = f"metarl train {preset or ''}".strip()
     options = tyro.cli(TrainOptions, args=argv, prog=prog, default=TrainOptions(default))
+    options = dataclasses.replace(options, config=presets.scaled(options.config, options.scale))
     if resume is not None:
-        changed = set(changed_fields(runlog.read_config(Path(resume)), options.config)) - {"iterations"}
+        changed = set(changed_fields(default, options.config)) - {"iterations", "schedule_iterations"}
         if changed or options.run_dir:
             names = ", ".join(sorted(changed | ({"run_dir"} if options.run_dir else set())))
-            raise ConfigError(f"a resumed run keeps its configuration: {names} cannot change (only iterations can).")
-        options = dataclasses.replace(options, resume=Path(resume))
+            raise ConfigError(
+                f"a resumed run keeps its configuration: {names} cannot change (only iterations and schedule_iterations can)."
+            )
+        config = _with_the_end_of_schedules(default, options.config)
+        options = dataclasses.replace(options, resume=Path(resume), config=config)
     return _checked(options)
+
+
+def _with_the_end_of_schedules(before: ExperimentConfig, config: ExperimentConfig) -> ExperimentConfig:
+    """A resumed run's configuration: its schedules end where they did `before`, unless it says where they are to."""
+    if config.iterations == before.iterations or config.schedule_iterations != before.schedule_iterations:
+        return config
+    return dataclasses.replace(config, schedule_iterations=before.schedule_length)
+
+
+def _say_what_schedules_do(config: ExperimentConfig) -> None:
+    """A line on standard error where schedules end before the run does."""
+    optimizer, update = config.algorithm.optimizer, getattr(config.algorithm, "update", None)  # reptile has none
+    moving = []
+    if optimizer.lr_schedule != "constant":
+        moving.append(f"the learning rate stays at {optimizer.lr * optimizer.lr_final:g}")
+    if update and update.entropy_coef != update.entropy_coef_final:
+        moving.append(f"the entropy bonus at {update.entropy_coef_final:g}")
+    if moving and config.schedule_length < config.iterations:
+        print(
+            f"schedules end at iteration {config.schedule_length}: from there {', '.join(moving)}; "
+            f"--schedule-iterations {config.iterations} stretches them over the whole run",
+            file=sys.stderr,
+        )
 
 
 def _checked(options: TrainOptions) -> TrainOptions:
     """ConfigError where options do not go together."""
-    given = [x is not None for x in (options.coordinator, options.processes, options.process_id)]
+    number, count = options.process_id, options.processes
+    given = [x is not None for x in (options.coordinator, count, number)]
     if any(given) and (not all(given) or options.distributed):
         raise ConfigError("--coordinator, --processes and --process-id go together, and instead of --distributed.")
-    if all(given) and not 0 <= options.process_id < options.processes:
-        raise ConfigError(f"--process-id must lie in [0, {options.processes - 1}], not {options.process_id}.")
+    if number is not None and count is not None and not 0 <= number < count:
+        raise ConfigError(f"--process-id must lie in [0, {count - 1}], not {number}.")
     if (any(given) or options.distributed) and options.resume is None and options.run_dir is None:
         raise ConfigError("several processes need the same --run-dir.")
     if options.seeds and options.resume is not None:
@@ -98,30 +130,36 @@ def _checked(options: TrainOptions) -> TrainOptions:
 
 
 def run(argv: list[str]) -> int:
+    started = time.perf_counter()
     options = parse_train(argv)
     config = options.config
+    _say_what_schedules_do(config)
     sharding.use_parts_of_cpu(_devices(options, num_threads()))
     if options.distributed or options.coordinator:
         if not hosts.is_child():
-            return hosts.watch(argv, options.resume or options.run_dir)
+            run_dir = options.resume or options.run_dir
+            assert run_dir is not None  # see `_checked`
+            return hosts.watch(argv, run_dir)
         hosts.end_with_parent()
         sharding.connect(options.coordinator, options.processes, options.process_id)
     devices = _devices(options, jax.local_device_count())
     mesh = sharding.make_mesh(devices, sharding.SEED if options.seeds else sharding.TASK)
-    env, eval_env = make_env(config, "train"), make_env(config, "test")
+    env, eval_env = make_envs(config)
     sharding.check_divides(config.algorithm.num_tasks, mesh, env, "algorithm.num_tasks")
-    algorithm = make_algorithm(config.algorithm, env, config.policy, config.iterations)
+    algorithm = make_algorithm(config.algorithm, env, config.policy, config.schedule_length)
+    judge = judging.make_judge(config, algorithm, env, eval_env)
     with contextlib.ExitStack() as stack:
         runs = [Run(one, stack.enter_context(_open(options, one))) for one in _configs(options)]
         stack.enter_context(hosts.fail_at_once(runs[0].log.directory))
         try:
-            summaries = _train(runs, algorithm, judging.make_judge(config, algorithm, env, eval_env), mesh)
+            summaries = _train(runs, algorithm, judge, mesh, started)
         except training.TrainingError as error:
             print(f"error: {error}", file=sys.stderr)
             return hosts.leave(1)
         except training.Interrupted as stop:
-            where = ", ".join(str(each.log.directory) for each in runs)
-            print(f"saved at iteration {stop.iteration}; continue with: metarl train --resume {where}")
+            for each in runs:
+                where = shlex.quote(str(each.log.directory))
+                print(f"saved at iteration {stop.iteration}; continue with: metarl train --resume {where}")
             return 128 + stop.signal
     for summary, each in zip(summaries, runs, strict=bool(summaries)):
         console.print_summary(summary, each.log.directory)
@@ -134,20 +172,20 @@ def _devices(options: TrainOptions, there: int) -> int:
     return sharding.most_even(len(options.seeds), there) if options.seeds else 1
 
 
-def _train(runs: list[Run], algorithm, judge, mesh) -> list[dict]:
+def _train(runs: list[Run], algorithm, judge, mesh, started: float) -> list[dict]:
     """All runs in one program; where they do not fit into memory together, one after the other."""
 
-    def together(runs: list[Run], mesh) -> list[dict]:
+    def together(runs: list[Run], mesh, started: float | None) -> list[dict]:
         if not sharding.is_first_process():
-            return training.train(runs, algorithm, judge, lambda row: None, mesh)
+            return training.train(runs, algorithm, judge, lambda row: None, mesh, started)
         with console.training_bar(runs[0].config) as progress:
-            return training.train(runs, algorithm, judge, progress, mesh)
+            return training.train(runs, algorithm, judge, progress, mesh, started)
 
     try:
-        return together(runs, mesh)
+        return together(runs, mesh, started)
     except TooLarge as error:
         print(f"{error}: they are trained one after the other", file=sys.stderr)
-        return [summary for each in runs for summary in together([each], sharding.make_mesh(1))]
+        return [summary for each in runs for summary in together([each], sharding.make_mesh(1), None)]
 
 
 def _configs(options: TrainOptions) -> list:
@@ -155,7 +193,7 @@ def _configs(options: TrainOptions) -> list:
     return [dataclasses.replace(options.config, seed=seed) for seed in options.seeds or (options.config.seed,)]
 
 
-def _open(options: TrainOptions, config) -> RunLog | SilentLog:
+def _open(options: TrainOptions, config) -> contextlib.AbstractContextManager[RunLog | SilentLog]:
     """Where a run is written; processes other than the first leave that to it."""
     if options.resume is not None:
         directory = options.resume

@@ -13,7 +13,7 @@ from ..errors import ConfigError, lookup
 from ..runs import judging, runlog
 from ..show import video
 from ..types import Suite
-from .load import HOST, make_env, restore
+from .load import HOST, check_fits, make_env, restore
 from .options import check_ranges, parse
 
 
@@ -99,10 +99,12 @@ def _run_scene(options):
     if options.task >= config.evaluation.tasks:
         raise ConfigError(f"--task must be below {config.evaluation.tasks}, the run's number of tasks to be judged on.")
     config = dataclasses.replace(config, physics=options.physics or config.physics)
-    with runlog.readable_errors(options.run):
-        algorithm, state = restore(options.run, config, make_env(config, "train"), options.checkpoint or "latest")
+    trained = make_env(config, "train")
     # Of the package's environments, ours are what can be drawn; they are told apart by their speed alone.
     env = make_env(dataclasses.replace(config, env=config.env.replace(HOST, "metaworld/")), "test")
+    check_fits(trained.spec, env.spec)
+    with runlog.readable_errors(options.run):
+        algorithm, state = restore(options.run, config, trained, options.checkpoint or "latest")
     settings = dataclasses.replace(config.evaluation, **asked).following(algorithm.adaptation)
     env, task = rollout.row(env, judging.draw_tasks(settings, env), options.task)
     out = options.run / "plots" / f"video-steps{settings.steps}-task{options.task}-seed{settings.seed}.mp4"

@@ -37,7 +37,7 @@ class OptimizerConfig:
 
 
 def make_schedule(config: OptimizerConfig, num_updates: int) -> optax.Schedule:
-    """Learning rate by update, over a run of `num_updates`."""
+    """Learning rate by update, over `num_updates`; after them it stays as it is."""
     num_warmup = int(config.warmup * num_updates)
     rest = max(num_updates - num_warmup, 1)
     main = {

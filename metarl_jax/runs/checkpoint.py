@@ -9,6 +9,7 @@ import logging
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -31,8 +32,8 @@ class Checkpoints:
 
     def __init__(self, directory: Path, keep: int):
         self._directory = directory.absolute()
-        best = {"best_fn": lambda metrics: metrics["score"], "best_mode": "max"}
-        self._options = {"latest": {"max_to_keep": keep}, "best": {"max_to_keep": 1, **best}}
+        best: dict[str, Any] = {"max_to_keep": 1, "best_fn": _score, "best_mode": "max"}
+        self._options = {"latest": {"max_to_keep": keep}, "best": best}
         self._managers: dict[str, ocp.CheckpointManager] = {}
 
     def _manager(self, which: str) -> ocp.CheckpointManager:
@@ -48,21 +49,25 @@ class Checkpoints:
     def latest_step(self) -> int | None:
         return self._manager("latest").latest_step()
 
-    def save(self, state: RunState, score: float | None) -> None:
-        """Writes `state`; with a `score`, also as the best so far where it is. A step that is there already stays.
+    def save(self, state: RunState) -> None:
+        """Writes `state` as the latest. A step that is there already stays.
 
         Raises:
           OSError: it cannot be written; the checkpoints before it are whole.
         """
-        if int(state.step) in self._manager("latest").all_steps():
-            return
-        self._write("latest", state)
+        if int(state.step) not in self._manager("latest").all_steps():
+            self._write("latest", state)
+
+    def save_if_best(self, state: RunState, score: tuple[float, ...]) -> None:
+        """Writes `state` as the best one where its `score` is the highest so far: its first number, or where these are equal
+        the next. Raises OSError as `save` does.
+        """
         best = self._manager("best")
         highest = best.best_step()
-        if score is not None and (highest is None or score > best.metrics(highest)["score"]):
+        if highest is None or score > _score(best.metrics(highest)):
             self._write("best", state, {"score": score})
 
-    def _write(self, which: str, state: RunState, metrics: dict[str, float] | None = None) -> None:
+    def _write(self, which: str, state: RunState, metrics: dict[str, Any] | None = None) -> None:
         step = int(state.step)
         try:
             if not self._manager(which).save(step, metrics=metrics, args=ocp.args.StandardSave(_saved(state))):
@@ -78,16 +83,24 @@ class Checkpoints:
         write_atomically(directory / _SUMS, json.dumps(sums, indent=2))
 
     def resume(self, like: RunState) -> RunState:
-        """As `restore`, to go on from: damaged checkpoints make way for new ones (`corrupt-latest-4` and the like)."""
+        """As `restore`, to go on from. Damaged checkpoints make way for new ones (`corrupt-latest-4` and the like), and so does
+        a best one that the run has not come to yet: what follows is not what led there (`abandoned-best-4`).
+        """
         state = self.restore(like)
         for path in self._directory.glob("*/*") if jax.process_index() == 0 else ():
             if path.name.isdigit() and _damage(path):
-                aside = self._directory / f"corrupt-{path.parent.name}-{path.name}"
-                shutil.rmtree(aside, ignore_errors=True)  # where the same step has been damaged before
-                path.rename(aside)
+                self._set_aside(path, "corrupt")
+            elif path.parent.name == "best" and path.name.isdigit() and int(path.name) > int(state.step):
+                self._set_aside(path, "abandoned")
+        sharding.largest(0)  # the other processes wait
         for manager in self._managers.values():
             manager.reload()
         return state
+
+    def _set_aside(self, checkpoint: Path, why: str) -> None:
+        aside = self._directory / f"{why}-{checkpoint.parent.name}-{checkpoint.name}"
+        shutil.rmtree(aside, ignore_errors=True)  # where that has happened to the same step before
+        checkpoint.rename(aside)
 
     def restore(self, like: RunState, which: str = "latest") -> RunState:
         """The `latest` or the `best` state that is whole; `like` (shapes are enough) says what it must look like.
@@ -107,13 +120,16 @@ class Checkpoints:
             )
         saved = manager.restore(step, args=ocp.args.StandardRestore(wanted))
         leaves, treedef = jax.tree.flatten_with_path(like)
-        return treedef.unflatten(
-            saved.get(jax.tree_util.keystr(path), jnp.zeros(x.shape, x.dtype)) for path, x in leaves
-        )
+        values = [saved.get(jax.tree_util.keystr(path), jnp.zeros(x.shape, x.dtype)) for path, x in leaves]
+        return jax.tree.unflatten(treedef, values)
 
     def close(self) -> None:
         for manager in self._managers.values():
             manager.close()
+
+
+def _score(metrics: dict[str, list[float]]) -> tuple[float, ...]:
+    return tuple(metrics["score"])
 
 
 def _described(x: jax.Array | jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
@@ -127,7 +143,7 @@ def _newest_whole(directory: Path) -> int:
     steps = sorted((int(path.name) for path in directory.glob("*") if path.name.isdigit()), reverse=True)
     if not steps:
         raise ConfigError(f"no checkpoint in {directory}: nothing to resume or evaluate.")
-    damaged = []
+    damaged: list[str] = []
     for step in steps:
         damage = _damage(directory / str(step))
         if damage is None:

@@ -1,8 +1,7 @@
-"""The host loop around jitted windows of iterations: log, checkpoint, guard, show progress, evaluate."""
+"""The host loop around jitted windows of iterations: log, evaluate, checkpoint, guard, show progress, sum up."""
 
 import contextlib
 import resource
-import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -17,10 +16,14 @@ from .. import sharding
 from ..config import ExperimentConfig
 from ..errors import ConfigError
 from ..types import Algorithm, RunState
-from . import judging
+from . import held_out, judging
 from .checkpoint import Checkpoints
+from .clock import Clock
+from .held_out import HeldOut
+from .judging import Judge
 from .memory import check_memory
-from .runlog import RunLog, SilentLog, read_metrics, readable_errors
+from .runlog import RunLog, SilentLog, readable_errors
+from .signals import Interrupted, Stop, interruptibly
 from .window import begin, run_keys
 
 MAX_ROLLBACKS = 3
@@ -28,33 +31,6 @@ MAX_ROLLBACKS = 3
 
 class TrainingError(RuntimeError):
     """Training cannot go on; the last good checkpoint is whole."""
-
-
-class Interrupted(Exception):
-    """A signal ended the run early; it is saved and can be resumed."""
-
-    def __init__(self, signal_number: int, iteration: int):
-        super().__init__(f"signal {signal_number} at iteration {iteration}")
-        self.signal, self.iteration = signal_number, iteration
-
-
-class Stop:
-    """Notes SIGINT and SIGTERM, so that the loop can end between windows; a second SIGINT interrupts at once."""
-
-    def __init__(self):
-        self.signal: int | None = None
-
-    def __enter__(self) -> "Stop":
-        self._old = {s: signal.signal(s, self._note) for s in (signal.SIGINT, signal.SIGTERM)}
-        return self
-
-    def __exit__(self, *_) -> None:
-        for number, handler in self._old.items():
-            signal.signal(number, handler)
-
-    def _note(self, number: int, frame) -> None:
-        self.signal = number
-        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Run(NamedTuple):
@@ -67,18 +43,20 @@ class Run(NamedTuple):
 def train(
     runs: Sequence[Run],
     algorithm: Algorithm,
-    judge: judging.Judge,
+    judge: Judge,
     progress: Callable[[dict], None],
     mesh: Mesh | None = None,
+    started: float | None = None,
 ) -> list[dict[str, Any]]:
     """Runs, or goes on with, runs that differ in their seeds alone, in one compiled program.
 
     Args:
       runs: S of them; several can only begin, one can also go on.
       algorithm: made of their configuration.
-      judge: of their last states.
+      judge: of their states.
       progress: called after every window with its last row of metrics, means over runs.
       mesh: devices to split the tasks of one run, or several runs, over; one where left out.
+      started: when the command began (`time.perf_counter`), for `wall_seconds`; now where left out.
 
     Returns:
       The summaries that are also in summary.json; none on other processes than the first.
@@ -95,76 +73,113 @@ def train(
     with contextlib.ExitStack() as stack:
         for run in runs:
             stack.enter_context(readable_errors(run.log.directory))
+        clock = Clock(runs[0].log.directory, started)
         stores = [Checkpoints(r.log.directory / "checkpoints", config.keep_checkpoints) for r in runs]
         done = stores[0].latest_step
         if done is not None and done > config.iterations:
             raise ConfigError(f"the run has done {done} iterations, more than --iterations {config.iterations}.")
-        states, window = begin(algorithm, keys, config.window, mesh)
+        start = time.perf_counter()
+        states, window = interruptibly(begin, algorithm, keys, config.window, mesh)
+        clock.compiling += time.perf_counter() - start
         check_memory(window, len(runs), mesh)
         if done is None:
-            _save(stores, states, [None] * len(runs))
+            _save(stores, states)
         else:
             states = _restore(stores, states)
             runs[0].log.truncate(int(states.step[0]))
+            clock.rewind()
         for run in runs:
             run.log.write_config(run.config)  # a resumed run may have been given more iterations
+        evaluation = HeldOut([run.config for run in runs], judge, algorithm)
         with _readable_memory_errors(lambda: stores[0].latest_step):
-            states = _loop(runs, algorithm, window, states, stores, progress)
+            curves = _loop(Loop(runs, algorithm, window, stores, evaluation, clock, progress), states)
         for store in stores:
             store.close()
         if not sharding.is_first_process():
             return []
-        states = jax.device_get(states._replace(kept=states.kept._replace(by_task=())))  # evaluated on one device
-        return [judging.sum_up(*run, judge, _pick(states, seed)) for seed, run in enumerate(runs)]
+        return [judging.sum_up(*run, judge, curve, clock.read) for run, curve in zip(runs, curves, strict=True)]
 
 
-def _loop(
-    runs: Sequence[Run],
-    algorithm: Algorithm,
-    window: Callable,
-    states: RunState,
-    stores: Sequence[Checkpoints],
-    progress: Callable[[dict], None],
-) -> RunState:
-    """Windows until the last iteration; `Interrupted` on a signal."""
-    config = runs[0].config
-    rows = read_metrics(runs[0].log.directory)
-    seconds = rows[-1]["seconds"] if rows else 0.0
-    step = int(states.step[0])
-    scores: list[list[float]] = [[] for _ in runs]  # returns after adaptation since the latest checkpoint
+class Loop(NamedTuple):
+    """What an iteration of the loop needs."""
+
+    runs: Sequence[Run]
+    algorithm: Algorithm
+    window: Callable  # compiled: states `[S, ...]`, count -> states, metrics
+    stores: Sequence[Checkpoints]
+    held_out: HeldOut
+    clock: Clock
+    progress: Callable[[dict], None]
+
+    def next_stop(self, step: int) -> int:
+        """How far a window that begins at `step` may go."""
+        config = self.runs[0].config
+        checkpoint = step + config.checkpoint_every - step % config.checkpoint_every
+        return int(min(step + config.window, config.iterations, checkpoint, self.held_out.next_after(step)))
+
+
+def _loop(loop: Loop, states: RunState) -> list[dict[str, Any]]:
+    """Windows until the last iteration, and the curves of its states; `Interrupted` on a signal."""
+    step, last, curves = int(states.step[0]), loop.runs[0].config.iterations, None
+    # A run that ended before its evaluation goes on with it.
+    unjudged = loop.held_out.is_due(step, last) and not loop.runs[0].log.last_row_has(held_out.METRIC)
+    unjudged = bool(sharding.largest(int(unjudged)))
     with Stop() as stop:
-        while step < config.iterations and not (signal_number := sharding.largest(stop.signal or 0)):
-            start = time.perf_counter()
-            count = min(
-                config.window, config.iterations - step, config.checkpoint_every - step % config.checkpoint_every
-            )
-            states, logs = window(states, count)
-            logs = jax.tree.map(lambda x, count=count: np.asarray(x)[:, :count], logs)
-            finite = logs.pop("finite").all(axis=1)
-            if not finite.all():
-                states = _roll_back(stores, states, finite)
-                step, scores = int(states.step[0]), [[] for _ in runs]
-                for run in runs:
-                    run.log.truncate(step)
-                continue
-            elapsed = time.perf_counter() - start
-            last = []
-            for seed, run in enumerate(runs):
-                rows = _rows(algorithm, _pick(logs, seed), step, count, seconds, elapsed)
-                run.log.log(rows)
-                scores[seed] += [row["return_after"] for row in rows if row["return_after"] is not None]
-                last.append(rows[-1])
-            step, seconds = step + count, seconds + elapsed
-            if step % config.checkpoint_every == 0 or step == config.iterations:
-                _save(stores, states, [float(np.mean(s)) if s else None for s in scores])
-                scores = [[] for _ in runs]
-            progress(_mean_row(last))
-        if step < config.iterations:
-            _save(stores, states, [None] * len(runs))
-            for store in stores:
-                store.close()
-            raise Interrupted(signal_number, step)
+        while not (signal_number := sharding.largest(stop.signal or 0)):
+            if unjudged:
+                curves = _judge(loop, states)
+            if step == last:
+                return curves or loop.held_out(states)  # none where a finished run is resumed
+            states, before = _advance(loop, states, step), step
+            step = int(states.step[0])
+            unjudged = step > before and loop.held_out.is_due(step, last)  # not after a roll-back
+        _save(loop.stores, states)
+        for store in loop.stores:
+            store.close()
+        raise Interrupted(signal_number, step)
+
+
+def _advance(loop: Loop, states: RunState, step: int) -> RunState:
+    """The states after the next window, logged, and saved where that is due; after a roll-back those of a checkpoint."""
+    end, start = loop.next_stop(step), time.perf_counter()
+    states, logs = interruptibly(_run_window, loop.window, states, end - step)
+    elapsed = time.perf_counter() - start
+    finite = logs.pop("finite").all(axis=1)
+    if not finite.all():
+        states = _roll_back(loop.stores, states, finite)
+        for run in loop.runs:
+            run.log.truncate(int(states.step[0]))
+        loop.clock.rewind()
+        return states
+    loop.clock.training += elapsed
+    seconds, last_rows = loop.clock.read(), []
+    for seed, run in enumerate(loop.runs):
+        rows = _rows(loop.algorithm, _pick(logs, seed), step, seconds, elapsed)
+        run.log.log(rows)
+        last_rows.append(rows[-1])
+    config = loop.runs[0].config
+    if end % config.checkpoint_every == 0 or loop.held_out.is_due(end, config.iterations):
+        _save(loop.stores, states)
+    loop.progress(_mean_row(last_rows))
     return states
+
+
+def _judge(loop: Loop, states: RunState) -> list[dict[str, Any]]:
+    """The curves of all runs, after which they are in the metrics, and the states saved where they are the best so far.
+
+    The states have been saved as the latest ones: whatever ends the run meanwhile, it goes on from here.
+    """
+    curves = loop.held_out(states)
+    for seed, (run, store, curve) in enumerate(zip(loop.runs, loop.stores, curves, strict=True)):
+        store.save_if_best(_pick(states, seed), sharding.of_first_process(held_out.score(curve)))
+        run.log.add_to_last(held_out.metrics(curve))
+    return curves
+
+
+def _run_window(window: Callable, states: RunState, count: int) -> tuple[RunState, dict[str, np.ndarray]]:
+    """`count` iterations: the states after, and the metrics, `[S, count]`."""
+    states, logs = window(states, count)
+    return states, jax.tree.map(lambda x: np.asarray(x)[:, :count], logs)
 
 
 @contextlib.contextmanager
@@ -178,7 +193,8 @@ def _readable_memory_errors(step: Callable[[], int | None]):
             raise
         raise TrainingError(
             "out of memory. Lower --algorithm.num-tasks or --algorithm.envs-per-task, or raise --algorithm.task-chunks, which "
-            f"takes the tasks in parts; checkpoint {step()} is whole."
+            "takes the tasks in parts, or --evaluation.tasks where it was an evaluation; "
+            f"checkpoint {step()} is whole."
         ) from error
 
 
@@ -207,9 +223,9 @@ def _pick(tree: Any, seed: int) -> Any:
     return jax.tree.map(lambda x: x[seed], tree)
 
 
-def _save(stores: Sequence[Checkpoints], states: RunState, scores: Sequence[float | None]) -> None:
-    for seed, (store, score) in enumerate(zip(stores, scores, strict=True)):
-        store.save(_pick(states, seed), score)
+def _save(stores: Sequence[Checkpoints], states: RunState) -> None:
+    for seed, store in enumerate(stores):
+        store.save(_pick(states, seed))
 
 
 def _restore(stores: Sequence[Checkpoints], like: RunState) -> RunState:
@@ -226,20 +242,23 @@ def _mean_row(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _rows(algorithm: Algorithm, logs, step: int, count: int, seconds: float, elapsed: float) -> list[dict[str, Any]]:
-    """One row of metrics per iteration; times are shared out evenly over the window."""
-    per_iteration = algorithm.env_steps_per_iteration
+def _rows(
+    algorithm: Algorithm, logs: dict[str, np.ndarray], step: int, seconds: dict[str, float], elapsed: float
+) -> list[dict[str, Any]]:
+    """One row of metrics per iteration of a window that began at `step` and took `elapsed` seconds, shared out evenly.
+
+    `logs` are `[count]`, `seconds` those of the run after the window.
+    """
+    count, per_iteration = len(next(iter(logs.values()))), algorithm.env_steps_per_iteration
     memory = {"memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
     if stats := jax.local_devices()[0].memory_stats():
         memory["device_memory_mib"] = stats["peak_bytes_in_use"] / 2**20
-    return [
-        {
-            "iteration": step + i + 1,
-            "env_steps": (step + i + 1) * per_iteration,
-            "seconds": seconds + elapsed * (i + 1) / count,
-            "env_steps_per_second": count * per_iteration / elapsed,
-            **{name: float(values[i]) if np.isfinite(values[i]) else None for name, values in logs.items()},
-            **memory,
-        }
-        for i in range(count)
-    ]
+    rows = []
+    for i in range(count):
+        to_come = elapsed * (1 - (i + 1) / count)
+        row: dict[str, Any] = {"iteration": step + i + 1, "env_steps": (step + i + 1) * per_iteration}
+        row |= seconds | {name: seconds[name] - to_come for name in ("wall_seconds", "train_seconds")}
+        row["env_steps_per_second"] = count * per_iteration / elapsed
+        row |= {name: float(values[i]) if np.isfinite(values[i]) else None for name, values in logs.items()}
+        rows.append(row | memory)
+    return rows

@@ -106,8 +106,9 @@ def print_summary(summary: dict[str, Any], directory: Path) -> None:
     console.print(table)
     _print_notes(summary["notes"])
     console.print(
-        f"{summary['iterations']} iterations, {summary['env_steps']:,} environment steps in {summary['seconds']:.0f} s "
-        f"({summary['env_steps_per_second']:,.0f} steps/s)\n{directory}",
+        f"{summary['iterations']} iterations, {summary['env_steps']:,} environment steps in {summary['wall_seconds']:.0f} s: "
+        f"{summary['compile_seconds']:.0f} s compiling, {summary['train_seconds']:.0f} s training "
+        f"({summary['env_steps_per_second']:,.0f} steps/s after the first iteration), the rest evaluation and files\n{directory}",
         highlight=False,
         soft_wrap=True,
     )
@@ -192,7 +193,7 @@ def print_host_report(report: dict[str, Any]) -> None:
             cells.append("" if official_success is None else f"{official_success:.2f}")
         table.add_row(label, *cells)
 
-    for name in (official or per_goal)["task_success"]:
+    for name in report[report["evaluators"][0]]["task_success"]:
         by_task = per_goal and per_goal["task_success"][name]
         add(name, by_task, official and official["task_success"][name])
     table.add_section()

@@ -16,6 +16,8 @@ _BEFORE, _AFTER = "#8a8f98", "#1f6feb"
 def learning_curves(runs: dict[str, list[dict[str, Any]]], path: Path) -> None:
     """Return before (dashed) and after (solid) adaptation over environment steps, a colour per run; success beside it.
 
+    Points are evaluations on held-out tasks, before (open) and after adaptation.
+
     Args:
       runs: rows of metrics.jsonl, by label.
       path: of the PNG.
@@ -30,6 +32,10 @@ def learning_curves(runs: dict[str, list[dict[str, Any]]], path: Path) -> None:
                 values = np.array([row[f"{what}_{when}"] for row in rows], float)
                 axes.plot(steps, values, style, color=colour, alpha=0.25, linewidth=0.8)
                 axes.plot(steps, _smooth(values), style, color=colour, label=f"{label}, {when} adaptation")
+                held_out = np.array([row.get(f"eval_{what}_{when}") for row in rows], float)
+                axes.plot(
+                    steps, held_out, "o", color=colour, markersize=4, fillstyle="full" if when == "after" else "none"
+                )
         axes.set(xlabel="environment steps", ylabel=f"{what} per episode" if what == "return" else "success")
     _finish(figure, panels, path)
 
@@ -137,8 +143,7 @@ def paths(positions: np.ndarray, goals: np.ndarray, returns: np.ndarray, path: P
     rows, columns = returns.shape
     figure = Figure(figsize=(2.1 * columns, 1.9 * rows), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
-    for row, column in np.ndindex(rows, columns):
-        axes = panels[row, column]
+    for (row, column), axes in np.ndenumerate(panels):
         axes.plot(*goals[column], "o", markersize=12, color="C2", alpha=0.4)
         axes.plot(*positions[row, column].T, ".-", color=_AFTER if row else _BEFORE, linewidth=1, markersize=4)
         axes.set_title(f"return {returns[row, column]:.1f}", fontsize="small")
