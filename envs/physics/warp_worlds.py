@@ -19,7 +19,7 @@ import warp as wp
 from mujoco.mjx.third_party import mujoco_warp as mjw
 
 from .base import Array
-from .capacities import Capacity
+from .capacities import OPTION, Capacity
 from .mujoco import digest
 
 _OVERFLOWS = {"contacts": mjw.OverflowType.BROADPHASE | mjw.OverflowType.NARROWPHASE, "rows": mjw.OverflowType.NEFC}
@@ -253,11 +253,20 @@ def _worlds(programs: Sequence[Program], counts: Sequence[int], device: Any) -> 
     return found
 
 
-def overflows() -> list[tuple[Capacity, str]]:
-    """What did not fit since this was last asked: capacities, and of what ("contacts" or "rows"). Waits for the device."""
-    found: dict[tuple[Capacity, str], None] = {}
-    for (scene, *_), worlds in _WORLDS.items():
+def complaints() -> list[str]:
+    """Scenes in which more touched than there was room for since this was last asked, in words. Waits for the device."""
+    said = {}
+    for (scene, *_), worlds in list(_WORLDS.items()):
         flags = int(np.bitwise_or.reduce(worlds.data.overflow.numpy(), initial=0))
         worlds.data.overflow.zero_()
-        found |= {(scene.capacity, what): None for what, mask in _OVERFLOWS.items() if flags & mask}
-    return list(found)
+        name, contacts, rows = scene.capacity
+        room = {
+            "contacts": f"{contacts} contacts in the mean of all worlds",
+            "rows": f"{rows} constraint rows of a world",
+        }
+        for what in (what for what, mask in _OVERFLOWS.items() if flags & mask):
+            said[
+                f"warp: {name or 'a scene'} has room for {room[what]}; more came and were left out. Raise {OPTION} (a factor, "
+                f"now {os.environ.get(OPTION) or 1})."
+            ] = None
+    return list(said)
