@@ -84,7 +84,7 @@ def distances(directory: str, physics: str) -> Iterator[dict[str, Any]]:
 def gradients(directory: str) -> Iterator[dict[str, Any]]:
     """Rows of the relative difference of the meta-gradient here from the CPU's, by precision of matrix products."""
     arrays = np.load(Path(directory) / FILE)
-    structure = jax.eval_shape(lambda: _batch(int(arrays["horizon"])))
+    structure = jax.eval_shape(lambda key: _batch(int(arrays["horizon"]), key), jax.random.key(0))
     count = len(jax.tree.leaves(structure))
     leaves = [jnp.asarray(arrays[f"gradient {i}"]) for i in range(count)]
     batch, theirs = jax.tree.unflatten(jax.tree.structure(structure), leaves), []
@@ -198,10 +198,10 @@ def _loss(horizon: int) -> Callable:
     return lambda meta, support, query: meta_loss(meta, inner, config, support, query, Weights(0.0, 0.0))[0]
 
 
-def _batch(horizon: int) -> Any:
+def _batch(horizon: int, key: Any) -> Any:
     """Meta-parameters, and the support and query rounds that their policy gathered."""
     inner, algorithm = _inner(horizon), _config(horizon).algorithm
-    key_meta, key_tasks, key_trial = jax.random.split(jax.random.key(0), 3)
+    key_meta, key_tasks, key_trial = jax.random.split(key, 3)
     meta = inner.init(key_meta)
     tasks = jax.vmap(inner.env.sample_task)(jax.random.split(key_tasks, TASKS))
     trial = inner.run_trial(meta, inner.policy.init_stats(), tasks, key_trial, (TASKS, algorithm.envs_per_task))
@@ -210,7 +210,7 @@ def _batch(horizon: int) -> Any:
 
 def _gradient_on(horizon: int) -> tuple[Any, Any]:
     """A batch, and the meta-gradient on it a little away from the parameters that gathered it, where all terms count."""
-    meta, support, query = jax.jit(lambda: _batch(horizon))()
+    meta, support, query = jax.jit(lambda key: _batch(horizon, key))(jax.random.key(0))
     leaves, structure = jax.tree.flatten(meta)
     keys = jax.random.split(jax.random.key(1), len(leaves))
     moved = [leaf + 0.01 * jax.random.normal(k, leaf.shape) for leaf, k in zip(leaves, keys, strict=True)]
