@@ -3,6 +3,7 @@
 The process that starts them must not touch an accelerator, whose memory JAX would take whole.
 """
 
+import contextlib
 import importlib
 import inspect
 import json
@@ -34,13 +35,11 @@ def call(function: Callable[..., Any], *arguments: Any) -> Any:
     return json.loads(last_line(command, {"JAX_ENABLE_COMPILATION_CACHE": "false"}))
 
 
-def stream(
-    function: Callable[..., Iterator[Any]], *arguments: Any, seconds: float, environment: dict[str, str]
-) -> Iterator[Any]:
+def stream(function: str, *arguments: Any, seconds: float, environment: dict[str, str]) -> Iterator[Any]:
     """What a generator function of a module yields in a new process, as it comes; all are of JSON's types.
 
     Args:
-      function: of a module.
+      function: "package.module.function"; this process does not import it.
       arguments: of the function.
       seconds: after which the process, and what it started, is ended.
       environment: variables beside those of this process.
@@ -48,7 +47,7 @@ def stream(
     Raises:
       Failed: the process failed, or took longer.
     """
-    command = [sys.executable, "-m", __name__, function.__module__, function.__name__, json.dumps(arguments)]
+    command = [sys.executable, "-m", __name__, *function.rsplit(".", 1), json.dumps(arguments)]
     end = time.monotonic() + seconds
     with tempfile.TemporaryFile("w+") as said:
         process = subprocess.Popen(
@@ -60,7 +59,8 @@ def stream(
             start_new_session=True,
         )
         lines: queue.Queue[str | None] = queue.Queue()
-        threading.Thread(target=_read, args=(process.stdout, lines), daemon=True).start()
+        reader = threading.Thread(target=_read, args=(process.stdout, lines), daemon=True)
+        reader.start()
         try:
             while (line := lines.get(timeout=max(0.0, end - time.monotonic()))) is not None:
                 if line.startswith(_ITEM):
@@ -69,17 +69,19 @@ def stream(
         except (queue.Empty, subprocess.TimeoutExpired):
             raise Failed(f"took longer than {seconds:.0f} s") from None
         finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # also what it started and left behind
             process.wait()
+            reader.join()
         if process.returncode:
             said.seek(0)
             raise Failed(f"exit code {process.returncode}: {(said.read().splitlines() or ['nothing was said'])[-1]}")
 
 
 def _read(stdout: Any, lines: "queue.Queue[str | None]") -> None:
-    for line in stdout:
-        lines.put(line)
+    with stdout:
+        for line in stdout:
+            lines.put(line)
     lines.put(None)
 
 

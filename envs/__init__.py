@@ -1,10 +1,10 @@
 """Environments by name: `make("cheetah-dir", physics="mujoco")`. Importing this module imports no simulator."""
 
 import importlib
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from ..errors import ConfigError, lookup
-from ..types import MetaEnv, Suite
+from ..types import MetaEnv, Split, Suite
 
 
 class Entry(NamedTuple):
@@ -155,9 +155,7 @@ METAWORLD_NAMES = {
 }
 
 
-def make(
-    name: str, *, physics: str = "auto", horizon: int | None = None, split: Literal["train", "test"] = "train"
-) -> MetaEnv | Suite:
+def make(name: str, *, physics: str = "auto", horizon: int | None = None, split: Split = "train") -> MetaEnv | Suite:
     """Builds an environment, or a suite of them.
 
     Args:

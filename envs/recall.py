@@ -29,7 +29,7 @@ class RecallEnv:
 
     def __init__(self, name: str, shortest: int, longest: int):
         sides, lengths = np.meshgrid([-1.0, 1.0], np.arange(shortest, longest + 1))
-        self.sample_task = OneOf(Corridor(sides.ravel(), lengths.ravel()))
+        self.sample_task = OneOf(Corridor(jnp.asarray(sides.ravel(), float), jnp.asarray(lengths.ravel(), int)))
         self.tasks = fixed_tasks(self.sample_task, None, "train")
         self.spec = EnvSpec(name, 2, 1, longest, action_low=(-1.0,), action_high=(1.0,), has_success=True)
 

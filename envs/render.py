@@ -52,7 +52,7 @@ def open_view(env: MetaEnv, camera: str | None, size: tuple[int, int], asked_gl:
         return
     if isinstance(env, MetaWorldEnv):
         model = _without_goal_sites(env.visible_model())
-        read = jax.jit(jax.vmap(lambda state: (state.physics, env.goal(state))))
+        read: Callable = jax.jit(jax.vmap(lambda state: (state.physics, env.goal(state))))
         usual = _over_the_table(model)
     elif isinstance(env, LocomotionEnv):
         model = copy.copy(env.physics.model)
@@ -126,7 +126,7 @@ def _add_ball(scene: mujoco.MjvScene, position: np.ndarray) -> None:
     radius = np.full(3, _GOAL_RADIUS)
     ball, upright = mujoco.mjtGeom.mjGEOM_SPHERE, np.eye(3).ravel()
     mujoco.mjv_initGeom(
-        scene.geoms[scene.ngeom], ball, radius, np.asarray(position, float), upright, np.float32(_GOAL_COLOUR)
+        scene.geoms[scene.ngeom], ball, radius, np.asarray(position, float), upright, np.array(_GOAL_COLOUR, np.float32)
     )
     scene.ngeom += 1
 

@@ -1,7 +1,7 @@
 """Finite sets of tasks: those of a family that has no others, and fixed draws for training and test."""
 
+import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,8 @@ import jax.numpy as jnp
 from ..types import Key, Task
 
 
-class OneOf(NamedTuple):
+@dataclasses.dataclass(frozen=True, eq=False)
+class OneOf:
     """Draws one of a finite set of tasks. As a family's `sample_task` it says that the family has no others."""
 
     tasks: Task  # leaves `[M, ...]`

@@ -46,11 +46,19 @@ class EvaluationConfig:
         if not 0 <= self.seed < 2**32:
             raise ConfigError(f"evaluation.seed must lie in [0, 2**32), not {self.seed}.")
 
-    def following(self, adaptation: Adaptation) -> "EvaluationConfig":
+    def following(self, adaptation: Adaptation) -> "SettledEvaluation":
         """With the steps and episodes of training where none are set."""
         episodes = adaptation.episodes or EPISODES if self.episodes is None else self.episodes
         steps = adaptation.steps if self.steps is None else self.steps
-        return dataclasses.replace(self, episodes=episodes, steps=steps)
+        return SettledEvaluation(**vars(self) | {"episodes": episodes, "steps": steps})
+
+
+@dataclasses.dataclass(frozen=True)
+class SettledEvaluation(EvaluationConfig):
+    """Judging with nothing left open but `every`."""
+
+    episodes: int = EPISODES
+    steps: int = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,7 +143,7 @@ def _build(cls: type, data: dict[str, Any], where: str) -> Any:
     values = {}
     for name, value in data.items():
         hint = hints[name]
-        if dataclasses.is_dataclass(hint) and isinstance(value, dict):
+        if isinstance(hint, type) and dataclasses.is_dataclass(hint) and isinstance(value, dict):
             value = _build(hint, value, f"{where}.{name}")
         elif isinstance(value, list):
             value = tuple(value)

@@ -97,20 +97,21 @@ def population(env: MetaEnv | Suite, eval_env: MetaEnv | Suite, tasks: Task, num
     A task is what its arrays say: two rows of equal numbers are the same task, whichever split they come from.
     """
     drawn, trained, judged = _identities(eval_env, tasks, num_tasks), _all_tasks(env), _all_tasks(eval_env)
+    num_trained, num_judged = len(trained or ()), len(judged or ())
     numbers = {identity: number for number, identity in enumerate(dict.fromkeys(drawn))}
     held_out = trained is None or judged is None or not judged <= trained
-    rows = Rows([numbers[i] for i in drawn], [name for name, _ in drawn], not held_out and len(numbers) == len(judged))
+    rows = Rows([numbers[i] for i in drawn], [name for name, _ in drawn], not held_out and len(numbers) == num_judged)
     notes = []
     if held_out:
         words = f"{len(numbers)} held-out task{'s' * (len(numbers) > 1)}"
         if trained and (shared := trained & set(drawn)):
             notes.append(f"{len(shared)} of these tasks are tasks of training")
         notes += _shared_envs(env, eval_env)
-    elif len(trained) == 1:
+    elif num_trained == 1:
         words = "its one task"
     else:
-        whole = f"the {'suite' if isinstance(env, Suite) else 'family'}'s {len(trained)} tasks, none held out"
-        words = whole if len(numbers) == len(trained) else f"{len(numbers)} of {whole}"
+        whole = f"the {'suite' if isinstance(env, Suite) else 'family'}'s {num_trained} tasks, none held out"
+        words = whole if len(numbers) == num_trained else f"{len(numbers)} of {whole}"
     if rows.repeat_all_tasks:
         notes.append("intervals are over the episodes of these tasks")
     return Population(rows, held_out, words, tuple(notes))
@@ -131,7 +132,8 @@ def _all_tasks(env: MetaEnv | Suite) -> set[tuple[str, bytes]] | None:
     """The tasks of a finite family or suite; None where they are without number."""
     if isinstance(env, Suite):
         parts = [_all_tasks(member) for member in env.envs]
-        return None if None in parts else set().union(*parts)
+        finite = [part for part in parts if part is not None]
+        return set().union(*finite) if len(finite) == len(parts) else None
     return None if env.tasks is None else set(_identities(env, env.tasks, len(jax.tree.leaves(env.tasks)[0])))
 
 

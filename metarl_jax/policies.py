@@ -54,7 +54,7 @@ class Sequence(NamedTuple):
     carry: Any  # [...], of the memory before the first step
 
 
-Context = Array | Sequence  # observations [..., obs_dim], standardised, where there is no memory
+Context = Any  # a Sequence; observations [..., obs_dim], standardised, where there is no memory
 
 
 class Policy(NamedTuple):

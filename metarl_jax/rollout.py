@@ -131,9 +131,12 @@ def collect(
         return _where_any(last, reset_finished, ahead, (tasks, key_reset)), transition
 
     def reset_finished(last: Array, ahead: RolloutState, tasks: Task, key: Key) -> RolloutState:
-        fresh = start(env, tasks, key, last.shape)
+        fresh = start(env, tasks, key, (last.shape[0], last.shape[1]))
         env_state = _choose(env, last, fresh.env_state, ahead.env_state)
-        rest = _where(last, fresh._replace(env_state=(), history=()), ahead._replace(env_state=(), history=()))
+        nothing: Any = ()  # in place of what is not chosen leaf by leaf
+        rest = _where(
+            last, fresh._replace(env_state=(), history=nothing), ahead._replace(env_state=(), history=nothing)
+        )
         return rest._replace(env_state=env_state, history=ahead.history)
 
     state, transitions = jax.lax.scan(step, state, jax.random.split(key, num_steps))

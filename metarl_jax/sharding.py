@@ -126,8 +126,8 @@ def largest(value: int) -> int:
     return int(multihost_utils.process_allgather(np.array(value)).max())
 
 
-def of_first_process(values: tuple[float, ...] | None) -> tuple[float, ...] | None:
-    """The first process's values, where all have some: they may differ by rounding, and must not decide differently."""
-    if jax.process_count() == 1 or values is None:
+def of_first_process(values: tuple[float, ...]) -> tuple[float, ...]:
+    """The first process's values: they may differ by rounding, and must not decide differently."""
+    if jax.process_count() == 1:
         return values
     return tuple(multihost_utils.broadcast_one_to_all(np.array(values, np.float32)).tolist())

@@ -6,7 +6,7 @@ are `[N, E, T, ...]`. Time stands in the name: `obs_tm1` is seen before `action_
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import jax
 
@@ -17,6 +17,7 @@ Params = Any  # a pytree of arrays
 Task = Any  # a pytree of arrays: what distinguishes one task of a family from another
 EnvState = Any  # a pytree of arrays
 Metrics = dict[str, Array]  # scalars by name
+Split = Literal["train", "test"]  # of a family's tasks
 
 
 class EnvSpec(NamedTuple):

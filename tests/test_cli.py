@@ -129,7 +129,39 @@ def test_evaluate(metarl, copy_of):
     assert shown == ["0", "2"]
     for point in (0, 2):
         assert f"{curve['iqm'][point]:.1f}" in out
-    assert matplotlib.image.imread(copy_of / "plots" / "adaptation.png").std() > 0.0
+    (plot,) = (copy_of / "plots").glob("adaptation-*.png")
+    assert matplotlib.image.imread(plot).std() > 0.0
+    assert "4 held-out tasks" not in out and "6 held-out tasks" in out
+    for note in ("adaptation steps: 2, in training 1", "episodes of each step: 1, in training 2"):
+        assert note in out and note in curve["notes"]
+
+
+def test_evaluations_do_not_overwrite_each_other(metarl, copy_of):
+    """Whatever decides their outcome is in their names, and the run's own stays as it is."""
+    before = files(copy_of)
+    one, two = ("--episodes", 1), ("--episodes", 3)
+    asked = [one, two, ("--steps", 3), ("--tasks", 2), ("--horizon", 3), ("--seed", 1), (*one, "--seed", 1)]
+    for count, argv in enumerate(asked, start=1):
+        assert metarl("evaluate", copy_of, *argv)[0] == 0
+        new = files(copy_of)
+        assert len(new) == len(before) + 2 * count and all(new[name] == content for name, content in before.items())
+    assert metarl("evaluate", copy_of)[0] == 0  # as the run was judged at its end
+    new = files(copy_of)
+    assert len(new) == len(before) + 2 * len(asked) + 1 and all(new[name] == before[name] for name in before)
+
+
+def test_a_run_is_judged_as_it_was_trained(metarl, tmp_path):
+    """Three steps of four episodes; the same in every command that adapts it."""
+    argv = ["--iterations", 1, "--env", "point", "--horizon", 5, "--algorithm.num-tasks", 2, "--evaluation.tasks", 2]
+    argv += ["--algorithm.envs-per-task", 4, "--algorithm.inner.steps", 3]
+    assert metarl("train", *argv, "--run-dir", "run")[0] == 0
+    (path,) = (tmp_path / "run" / "eval").iterdir()
+    curve = json.loads(path.read_text())
+    assert (curve["steps"], curve["episodes"], curve["notes"]) == ([0, 1, 2, 3], 4, [])
+    assert metarl("adapt", "run", "--tasks", 2, "--online.episodes", 2, "--online.replay", 2)[0] == 0
+    (path,) = (tmp_path / "run" / "eval").glob("online-*.json")
+    report = json.loads(path.read_text())
+    assert (report["steps"], report["episodes"]) == (3, 4)
 
 
 def test_evaluate_is_repeatable_and_seeds_differ(metarl, copy_of):
@@ -159,7 +191,9 @@ def test_paths(metarl, copy_of, tmp_path):
     code, out, err = metarl("paths", copy_of, "--tasks", 2, "--steps", 2, "--out", "paths.png")
     assert code == 0, err
     assert "paths.png" in out and matplotlib.image.imread(tmp_path / "paths.png").std() > 0.0
-    assert metarl("paths", copy_of)[0] == 0 and (copy_of / "plots" / "paths.png").exists()
+    for argv in ((), ("--seed", 1), ("--tasks", 3)):
+        assert metarl("paths", copy_of, *argv)[0] == 0
+    assert len(list((copy_of / "plots").glob("paths-iteration-2*.png"))) == 3
 
 
 @pytest.mark.parametrize(

@@ -149,7 +149,7 @@ def test_wheel_holds_every_file(wheel):
             if path.is_dir() or "__pycache__" in path.parts or path.suffix == ".pyc":
                 continue
             inside = wheel.joinpath(*package.split("."), path.relative_to(ROOT / folder))
-            if path.suffix == ".py":
+            if path.suffix in (".py", ".typed"):
                 assert inside.read_bytes() == path.read_bytes(), inside
 
 

@@ -10,6 +10,7 @@ import pytest
 from metarl_jax import cli, evaluation
 from metarl_jax.errors import ConfigError
 from metarl_jax.runs import sweep
+from metarl_jax.show import console, plots
 
 TINY = ["--env", "point", "--iterations", "1", "--horizon", "5", "--algorithm.num-tasks", "2"]
 TINY += ["--algorithm.envs-per-task", "2", "--evaluation.tasks", "4", "--evaluation.episodes", "2"]
@@ -58,13 +59,48 @@ def test_all_runs_are_there_and_in_the_table(swept):
         curves = [json.loads(p.read_text()) for p in sorted((out / row["settings"]).glob("seed-*/eval/*.json"))]
         values = np.array([curve["returns"][-1] for curve in curves])
         assert values.shape == (2, 4)
-        wanted = evaluation.estimate(values)
         assert row["return"]["mean"] == pytest.approx(values.mean())
         assert row["return"]["iqm"] == pytest.approx(np.sort(values.ravel())[2:6].mean())
-        assert row["return"]["interval"] == list(wanted.interval)
+        assert row["return"]["interval"] is None and row["return"]["mean_interval"] is None  # of two seeds
+        assert row["return"]["mean_of_each"] == pytest.approx(values.mean(axis=1))
+        assert row["tasks"] == "4 held-out tasks" and "fewer than 5 seeds" in row["notes"][-1]
+        assert curves[0]["task_seed"] == curves[1]["task_seed"]
         config = json.loads((out / row["settings"] / "seed-1" / "config.json").read_text())
         assert config["algorithm"]["inner"]["lr"] == float(row["algorithm.inner.lr"]) and config["seed"] == 1
     assert matplotlib.image.imread(out / "table.png").std() > 0.0
+
+
+def finish(cell, returns, success):
+    """Writes what a finished run on N tasks leaves."""
+    curve = {"returns": [returns], "success": {"values": [success]}, "task": list(range(len(returns)))}
+    curve |= {"task_env": ["x"] * len(returns), "all_tasks": False, "tasks": "held-out tasks", "notes": []}
+    (cell.directory / "eval").mkdir(parents=True)
+    (cell.directory / "summary.json").write_text('{"iterations": 3}')
+    (cell.directory / "eval" / "iteration-3.json").write_text(json.dumps(curve))
+
+
+@pytest.mark.parametrize("num_seeds", [1, 3, 6])
+def test_table_over_seeds(tmp_path, capsys, monkeypatch, num_seeds):
+    """80 % success is 0.80; from 2 to 4 seeds each is shown, from 5 on the interval that seeds and tasks give."""
+    monkeypatch.setenv("COLUMNS", "200")
+    rng = np.random.default_rng(0)
+    returns = rng.normal(size=(num_seeds, 1)) + rng.normal(size=20)
+    cells = sweep.expand(tmp_path, ["nav-maml"], [], range(num_seeds))
+    for cell, values in zip(cells, returns, strict=True):
+        finish(cell, values.tolist(), [1.0] * 16 + [0.0] * 4)
+    (row,) = sweep.table(cells)
+    assert set(row["success"]) == {"mean", "mean_interval", "mean_of_each"}
+    assert row["success"]["mean"] == pytest.approx(0.8) and row["success"]["mean_of_each"] == pytest.approx(
+        [0.8] * num_seeds
+    )
+    assert row["return"]["mean_interval"] == evaluation.estimate(returns).mean_interval
+    console.print_sweep([row], sweep.words([row]))
+    out = capsys.readouterr().out
+    few = num_seeds == 3
+    assert ("seeds: " + ", ".join(f"{x:.2f}" for x in returns.mean(axis=1)) in out) == few
+    assert ("fewer than 5 seeds" in out) == few and ("nothing of other seeds" in out) == (num_seeds == 1)
+    plots.settings([row], tmp_path / "table.png", "table")
+    assert matplotlib.image.imread(tmp_path / "table.png").std() > 0.0
 
 
 def test_the_same_command_goes_on(swept, capfd):

@@ -2,7 +2,7 @@
 
 Every part is a process of its own with a limit of time; a part that fails leaves its error in its row, and the others go on.
 Parts come in order of importance, and those for which no time is left say so. Columns:
-  part             kernels: Warp's kernels compiled, a process per scene at the same time; right: against C MuJoCo and the CPU;
+  part             kernels: Warp's kernels compiled, on all cores; right: against C MuJoCo and the CPU;
                    stepping: environment steps per second, random actions; result: training to a success of 0.9; training:
                    environment steps per second, learning included; trace: the heaviest parts of one iteration
   what             environment or preset, physics, and what else there is to say
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import isolated
-from . import card, kernels
+from . import card
 from .plan import Part, parts
 
 MINUTES = 8.0
@@ -72,10 +72,9 @@ def _rows(part: Part, seconds: float) -> Iterator[Row]:
     """Of one part; where it fails, the last is its error."""
     environment = _CHILD | _cache() | part.environment
     try:
-        if part.function is kernels.compile_all:
-            yield from kernels.compile_all(*part.arguments, seconds=seconds, environment=environment)
-        else:
-            yield from isolated.stream(part.function, *part.arguments, seconds=seconds, environment=environment)
+        yield from isolated.stream(
+            f"{__name__}.{part.function}", *part.arguments, seconds=seconds, environment=environment
+        )
     except isolated.Failed as failure:
         yield {"what": part.what, "note": f"failed: {failure}"}
 

@@ -1,64 +1,90 @@
-"""Warp's kernels, compiled before anything is measured: for a new model minutes, of which a process takes one core."""
+"""Warp's kernels, compiled before anything is measured: one after the other, as they are needed, they take minutes.
+
+Which kernels a scene needs shows when it is stepped. Here it is stepped without running any: launches are noted, the modules
+behind them compiled on all cores and left in Warp's cache, where later processes find them. This leans on functions that Warp
+does not promise to keep; where they are gone, this part fails and the others wait longer.
+"""
 
 import os
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any
+from unittest import mock
 
 from ...envs import make
 from ...types import Suite
-from .. import isolated
 
-_MOST = 12  # processes at the same time; each takes half a GiB of the device
+_BLOCK = 256  # threads, where a launch does not say
+Module = tuple[Any, int]  # a Warp module, and for which size of blocks
 
 
-def compile_all(names: Sequence[str], seconds: float, environment: dict[str, str]) -> Iterator[dict[str, Any]]:
-    """A row of how long it took. Every scene in a process of its own; they share Warp's cache of kernels.
+def compile_all(names: Sequence[str], arch: int | None = None) -> Iterator[dict[str, Any]]:
+    """A row of how long it takes for these environments, told anew after every module.
 
     Args:
-      names: of environments; of a suite every scene.
-      seconds: after which all are ended; what is done until then need not be done again.
-      environment: of the processes.
+      names: of environments and suites.
+      arch: CUDA architecture, 90 for an H100; that of the device where left out.
     """
-    start, environment = time.monotonic(), environment | {"JAX_PLATFORMS": "cpu"}
-    (scenes,) = isolated.stream(scenes_of, list(names), seconds=seconds, environment=environment)
+    import warp as wp
 
-    def compile_one(name: str) -> str | None:
-        left = max(1.0, seconds - (time.monotonic() - start))
-        try:
-            list(isolated.stream(compile_scene, name, seconds=left, environment=environment))
-        except isolated.Failed as failure:
-            return f"{name}: {failure}"
-        return None
-
-    with ThreadPoolExecutor(min(_MOST, os.cpu_count() or 1)) as pool:
-        failures = [failure for failure in pool.map(compile_one, scenes) if failure]
-    note = f"{len(scenes)} scenes" + (f"; {len(failures)} failed: {failures[0]}" if failures else "")
-    yield {"what": "Warp's kernels", "value": time.monotonic() - start, "unit": "s", "note": note}
-
-
-def scenes_of(names: Sequence[str]) -> Iterator[list[str]]:
-    """One environment for each scene of these environments and suites."""
-    scenes = {}
+    start = time.monotonic()
+    modules: dict[Module, None] = {}
     for name in names:
-        env = make(name, physics="mujoco")
-        for member in env.envs if isinstance(env, Suite) else (env,):
-            own = name if member is env else f"metaworld/{member.spec.name}/mt1"
-            key = member.scene.model.names if hasattr(member, "scene") else own
-            scenes.setdefault((key, getattr(member, "_scene_args", ())[:1]), own)
-    yield list(scenes.values())
+        modules |= dict.fromkeys(needed(name))
+    device = None if arch else wp.get_cuda_device()
+    row = {"what": f"Warp's kernels: {', '.join(names)}", "unit": "s"}
+    done = compiled = 0
+    failures: list[str] = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        futures = [
+            pool.submit(_compile, module, block, device, arch) for module, block in sorted(modules, key=_heaviest)
+        ]
+        for future in as_completed(futures):
+            try:
+                compiled += future.result()
+            except Exception as error:  # one that cannot be compiled is not the end of the others
+                failures.append(str(error).splitlines()[0])
+            done += 1
+            note = f"{done} of {len(modules)} modules of {len(names)} environments, {compiled} of them not in the cache"
+            note += f"; {len(failures)} failed: {failures[0]}" if failures else ""
+            yield row | {"value": time.monotonic() - start, "note": note}
 
 
-def compile_scene(name: str) -> Iterator[None]:
-    """One step and one reset of two worlds, on Warp's own device and without XLA."""
+def needed(name: str) -> list[Module]:
+    """The modules that a step and a reset of an environment, or of a suite's members, launch kernels of."""
     import warp as wp
 
     from ...envs.physics.warp_worlds import Worlds
 
-    physics = make(name, physics="warp").physics
-    for substeps in (None, 0):
-        program = physics.program({}, substeps)
-        Worlds(program.scene, 2, wp.get_preferred_device()).run(program.substeps)
-    wp.synchronize()
-    yield None
+    env = make(name, physics="warp")
+    found: dict[Module, None] = {}
+
+    def launch(kernel: Any, dim: Any = None, inputs: Any = (), outputs: Any = (), **options: Any) -> None:
+        if kernel.is_generic:
+            kernel = kernel.add_overload(kernel.infer_argument_types([*inputs, *outputs]))
+        found[kernel.module, options.get("block_dim") or _BLOCK] = None
+
+    def loop(condition: Any, while_body: Any, **arguments: Any) -> None:
+        while_body(**arguments)
+
+    with mock.patch.multiple(wp, launch=launch, launch_tiled=launch, capture_while=loop):
+        for member in env.envs if isinstance(env, Suite) else (env,):
+            for substeps in (None, 0):
+                program = member.physics.program({}, substeps)
+                Worlds(program.scene, 1, wp.get_device("cpu")).run(program.substeps)
+    return list(found)
+
+
+def _compile(module: Any, block: int, device: Any, arch: int | None) -> bool:
+    """Whether it had to be."""
+    import warp as wp
+
+    return module._compile(device, output_arch=arch, options=module.resolve_options(wp.config, block_dim=block))
+
+
+def _heaviest(module: Module) -> tuple[int, str]:
+    """A key that puts first what takes longest."""
+    name = module[0].name
+    weights = {"ccd_kernel": 0, "cholesky": 1, "primitive_narrowphase": 2}
+    return min((weight for word, weight in weights.items() if word in name), default=3), name

@@ -1,12 +1,9 @@
 """Which parts there are, in order of importance, and how large on which platform."""
 
-from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from ..metaworld import packages
-from . import kernels, result, right, stepping, trace, training
-
 SCENES = ("reach-v3", "push-v3", "drawer-open-v3", "door-open-v3", "pick-place-v3", "window-open-v3")
+_PEERS = ("AsyncVectorEnv", "EnvPool", "MTCWorldMJX")
 _ON_CPU = {"JAX_PLATFORMS": "cpu"}
 
 
@@ -15,7 +12,7 @@ class Part(NamedTuple):
 
     name: str
     what: str
-    function: Callable[..., Iterator[dict[str, Any]]]
+    function: str  # "module.function" of this package, a generator of rows; imported where it runs
     arguments: tuple[Any, ...]  # of JSON's types
     seconds: float  # after which it is ended
     least: float = 20.0  # seconds without which it is not worth beginning
@@ -29,28 +26,29 @@ def parts(platform: str, directory: str) -> list[Part]:
 
 def _on_gpu(directory: str) -> list[Part]:
     cheetah, ml10 = "cheetah-dir", "metaworld/ML10"
-    scenes = [cheetah, "ant-dir", *(f"metaworld/{name}/mt1" for name in SCENES), ml10, "metaworld/MT10"]
+    scenes = ["ant-dir", *(f"metaworld/{name}/mt1" for name in SCENES), "metaworld/MT10"]
     return [
-        Part("kernels", "Warp's kernels", kernels.compile_all, (scenes,), 150),
-        Part("right", "states of C MuJoCo", right.truth, (directory, [cheetah, "ant-dir"], SCENES), 90, 20, _ON_CPU),
-        Part("right", "distance from C MuJoCo", right.distances, (directory, "warp"), 90),
-        Part("right", "meta-gradient", right.gradients, (directory,), 60),
-        Part("stepping", f"{cheetah}, warp", stepping.rates, (cheetah, "warp", [2048, 8192], 50), 60),
-        Part("stepping", f"{ml10}, warp", stepping.rates, (ml10, "warp", [2050, 8190], 50), 90),
-        Part("result", "ml1-reach-rl2", result.to_success, ("ml1-reach-rl2", result.ON_GPU, 0.9), 200, 60),
-        Part("training", "cheetah-dir-maml", training.speed, ("cheetah-dir-maml", "warp", 8), 60),
-        Part("training", "ml10-rl2", training.speed, ("ml10-rl2", "warp", 25), 90),
-        Part("training", "mt10-ppo", training.speed, ("mt10-ppo", "warp", 4), 90),
-        Part("trace", "ml10-rl2", trace.heaviest, ("ml10-rl2", "warp", 25, directory), 60),
-        Part("stepping", f"{ml10}, warp", stepping.rates, (ml10, "warp", [16380, 510], 50), 60),
-        Part("stepping", f"{cheetah}, warp", stepping.rates, (cheetah, "warp", [16384, 512], 50), 45),
-        Part("stepping", f"{ml10}, warp, one after the other", stepping.rates, (ml10, "warp", [2050], 50, 1), 45),
-        Part("stepping", f"{cheetah}, mujoco", stepping.rates, (cheetah, "mujoco", [512, 2048], 50), 40, 15, _ON_CPU),
-        Part("stepping", f"{ml10}, mujoco", stepping.rates, (ml10, "mujoco", [510, 2050], 50), 60, 20, _ON_CPU),
-        Part("stepping", f"{cheetah}, mjx", stepping.rates, (cheetah, "mjx", [2048, 512, 8192], 20), 90, 40),
-        Part("stepping", "reach-v3, MTCWorldMJX", stepping.peer, ("MTCWorldMJX", "reach-v3", 512, 50), 60),
-        Part("right", "distance from C MuJoCo", right.distances, (directory, "mjx"), 60, 40),
-        Part("training", "ml1-reach-rl2", training.speed, ("ml1-reach-rl2", "warp", 25), 60),
+        Part("kernels", "Warp's kernels", "kernels.compile_all", ([cheetah, ml10],), 75, 20, _ON_CPU),
+        Part("stepping", f"{cheetah}, warp", "stepping.rates", (cheetah, "warp", [2048, 8192], 50), 60),
+        Part("stepping", f"{ml10}, warp", "stepping.rates", (ml10, "warp", [2050, 8190], 50), 90),
+        Part("right", "meta-gradient", "right.gradients", (directory,), 60),
+        Part("result", "ml1-reach-rl2", "result.to_success", ("ml1-reach-rl2", "gpu", 0.9), 200, 60),
+        Part("kernels", "Warp's kernels", "kernels.compile_all", (scenes,), 60, 20, _ON_CPU),
+        Part("right", "states of C MuJoCo", "right.truth", (directory, [cheetah, "ant-dir"], SCENES), 90, 20, _ON_CPU),
+        Part("right", "distance from C MuJoCo", "right.distances", (directory, "warp"), 90),
+        Part("training", "cheetah-dir-maml", "training.speed", ("cheetah-dir-maml", "warp", 8), 60),
+        Part("training", "ml10-rl2", "training.speed", ("ml10-rl2", "warp", 25), 90),
+        Part("training", "mt10-ppo", "training.speed", ("mt10-ppo", "warp", 4), 90),
+        Part("trace", "ml10-rl2", "trace.heaviest", ("ml10-rl2", "warp", 25, directory), 60),
+        Part("stepping", f"{ml10}, warp", "stepping.rates", (ml10, "warp", [16380, 510], 50), 60),
+        Part("stepping", f"{cheetah}, warp", "stepping.rates", (cheetah, "warp", [16384, 512], 50), 45),
+        Part("stepping", f"{ml10}, warp, one after the other", "stepping.rates", (ml10, "warp", [2050], 50, 1), 45),
+        Part("stepping", f"{cheetah}, mujoco", "stepping.rates", (cheetah, "mujoco", [512, 2048], 50), 40, 15, _ON_CPU),
+        Part("stepping", f"{ml10}, mujoco", "stepping.rates", (ml10, "mujoco", [510, 2050], 50), 60, 20, _ON_CPU),
+        Part("stepping", f"{cheetah}, mjx", "stepping.rates", (cheetah, "mjx", [2048, 512, 8192], 20), 90, 40),
+        Part("stepping", "reach-v3, MTCWorldMJX", "stepping.peer", ("MTCWorldMJX", "reach-v3", 512, 50), 60),
+        Part("right", "distance from C MuJoCo", "right.distances", (directory, "mjx"), 60, 40),
+        Part("training", "ml1-reach-rl2", "training.speed", ("ml1-reach-rl2", "warp", 25), 60),
     ]
 
 
@@ -58,21 +56,18 @@ def _elsewhere(directory: str) -> list[Part]:
     """Tiny: that everything runs, and no more."""
     cheetah, ml10 = "cheetah-dir", "metaworld/ML10"
     return [
-        Part("right", "states of C MuJoCo", right.truth, (directory, [cheetah], SCENES[:1], 1, 5), 90, 10),
-        Part("right", "meta-gradient", right.gradients, (directory,), 60, 10),
-        Part("stepping", f"{cheetah}, mujoco", stepping.rates, (cheetah, "mujoco", [16], 5), 60, 10),
-        Part("stepping", f"{cheetah}, warp", stepping.rates, (cheetah, "warp", [4], 2), 150, 10),
-        Part("training", "cheetah-dir-maml", training.speed, ("cheetah-dir-maml", "mujoco", 1, 5), 60),
-        Part("right", "distance from C MuJoCo", right.distances, (directory, "warp"), 120),
-        Part("result", "ml1-reach-rl2", result.to_success, ("ml1-reach-rl2", result.ELSEWHERE, 0.9), 60),
-        Part("trace", "ml10-rl2", trace.heaviest, ("ml10-rl2", "mujoco", 1, directory, 2), 90),
-        Part("training", "ml10-rl2", training.speed, ("ml10-rl2", "mujoco", 1, 5), 90),
-        Part("training", "mt10-ppo", training.speed, ("mt10-ppo", "mujoco", 1, 5), 90),
-        Part("stepping", f"{ml10}, mujoco", stepping.rates, (ml10, "mujoco", [10], 5), 60),
-        Part("stepping", f"{cheetah}, mjx", stepping.rates, (cheetah, "mjx", [4], 2), 90),
-        Part("stepping", f"{ml10}, warp", stepping.rates, (ml10, "warp", [10], 2), 240, 60),
-        *(
-            Part("stepping", f"reach-v3, {peer}", stepping.peer, (peer, "reach-v3", 4, 5), 60)
-            for peer in packages.PACKAGES
-        ),
+        Part("right", "states of C MuJoCo", "right.truth", (directory, [cheetah], SCENES[:1], 1, 5), 90, 10),
+        Part("right", "meta-gradient", "right.gradients", (directory,), 60, 10),
+        Part("stepping", f"{cheetah}, mujoco", "stepping.rates", (cheetah, "mujoco", [16], 5), 60, 10),
+        Part("stepping", f"{cheetah}, warp", "stepping.rates", (cheetah, "warp", [4], 2), 150, 10),
+        Part("training", "cheetah-dir-maml", "training.speed", ("cheetah-dir-maml", "mujoco", 1, 5), 60),
+        Part("right", "distance from C MuJoCo", "right.distances", (directory, "warp"), 120),
+        Part("result", "ml1-reach-rl2", "result.to_success", ("ml1-reach-rl2", "elsewhere", 0.9), 60),
+        Part("trace", "ml10-rl2", "trace.heaviest", ("ml10-rl2", "mujoco", 1, directory, 2), 90),
+        Part("training", "ml10-rl2", "training.speed", ("ml10-rl2", "mujoco", 1, 5), 90),
+        Part("training", "mt10-ppo", "training.speed", ("mt10-ppo", "mujoco", 1, 5), 90),
+        Part("stepping", f"{ml10}, mujoco", "stepping.rates", (ml10, "mujoco", [10], 5), 60),
+        Part("stepping", f"{cheetah}, mjx", "stepping.rates", (cheetah, "mjx", [4], 2), 90),
+        Part("stepping", f"{ml10}, warp", "stepping.rates", (ml10, "warp", [10], 2), 240, 60),
+        *(Part("stepping", f"reach-v3, {peer}", "stepping.peer", (peer, "reach-v3", 4, 5), 60) for peer in _PEERS),
     ]

@@ -8,23 +8,32 @@ from typing import Any
 import jax
 import numpy as np
 
-from ... import evaluation, presets, sharding, window
+from ... import evaluation, presets, sharding
 from ...algorithms import make_algorithm
 from ...config import ExperimentConfig
 from ...envs import make
+from ...runs import window
 from . import card
 
 # What a card with many worlds wants in place of the preset's own: more tasks at once, in more minibatches, fewer times.
-ON_GPU = {"scale": 32, "minibatches": 16, "iterations": 60}
-ELSEWHERE = {"scale": 1, "minibatches": 4, "iterations": 2, "horizon": 10}
+OPTIONS = {
+    "gpu": {"scale": 32, "minibatches": 16, "iterations": 60},
+    "elsewhere": {"scale": 1, "minibatches": 4, "iterations": 2, "horizon": 10},
+}
 
 
-def to_success(preset: str, options: dict[str, Any], success: float) -> Iterator[dict[str, Any]]:
+def to_success(preset: str, where: str, success: float) -> Iterator[dict[str, Any]]:
     """A row, told anew after every iteration: seconds until training tasks are solved as often as `success` says.
 
     The seconds hold all of it: making the environment, compiling, every iteration. At the end the policy is judged on the
     tasks of the test split.
+
+    Args:
+      preset: its name.
+      where: a key of OPTIONS.
+      success: share of the training tasks of an iteration.
     """
+    options = OPTIONS[where]
     start = time.perf_counter()
     config = configure(preset, options)
     env, test_env = (

@@ -170,6 +170,8 @@ def step_together(envs: Sequence[MetaWorldEnv]) -> Callable | None:
         each = list(zip(envs, states, actions, strict=True))
         aims = [jax.vmap(jax.vmap(env.aim))(state, action) for env, state, action in each]
         after = step_physics(*zip(*aims, strict=True))
-        return [jax.vmap(jax.vmap(env.judge))(*rest, p) for (env, *rest), p in zip(each, after, strict=True)]
+        return [
+            jax.vmap(jax.vmap(env.judge))(state, action, p) for (env, state, action), p in zip(each, after, strict=True)
+        ]
 
     return step

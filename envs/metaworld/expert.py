@@ -14,7 +14,8 @@ from .env import MetaWorldEnv
 
 def scripted_policy(name: str) -> Callable[[np.ndarray], np.ndarray]:
     """The package's policy for a family: obs `[39]`, goal shown -> action `[4]`, not clipped to its bounds."""
-    policy = ENV_POLICY_MAP[name]()
+    make: Callable = ENV_POLICY_MAP[name]
+    policy = make()
 
     def act(obs: np.ndarray) -> np.ndarray:
         with warnings.catch_warnings():

@@ -60,13 +60,13 @@ class Moment(NamedTuple):
 class Verdict(NamedTuple):
     """Reward and info of one step, every field `[]`; the names are the package's."""
 
-    reward: Array
-    success: Array
-    near_object: Array
-    grasp_success: Array
-    grasp_reward: Array
-    in_place_reward: Array
-    obj_to_target: Array
+    reward: Array | float
+    success: Array | float
+    near_object: Array | float
+    grasp_success: Array | float
+    grasp_reward: Array | float
+    in_place_reward: Array | float
+    obj_to_target: Array | float
 
 
 class Family(NamedTuple):
@@ -75,8 +75,8 @@ class Family(NamedTuple):
     scene: str  # file name in the package's assets/sawyer_xyz
     low: tuple[float, ...]  # bounds of the task vector
     high: tuple[float, ...]
-    goal_low: tuple[float, float, float]  # bounds of the goal where it is shown, m
-    goal_high: tuple[float, float, float]
+    goal_low: tuple[float, ...]  # bounds of the goal where it is shown, m
+    goal_high: tuple[float, ...]
     sensors: dict[str, Sensor]  # what the functions below read beside the arm's (see scenes.py)
     place: Callable[[Settled, Array], Pose]  # (settled scene, task vector) -> how an episode starts
     objects: Callable[[Readings], Array]  # -> [7 or 14]: position and quaternion of one or two objects, observed

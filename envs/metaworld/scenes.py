@@ -147,13 +147,14 @@ def load(xml: str, fixture: str | None, sensors: tuple[tuple[str, Sensor], ...],
     if fixture is not None:
         spec.body(fixture).mocap = True
         _keep_contacts(spec, original)
-    sensors = {**_ARM, **dict(sensors)}
-    for name, sensor in sensors.items():
+    measured = {**_ARM, **dict(sensors)}
+    for name, sensor in measured.items():
         _add_sensor(spec, name, sensor)
+    spec.modelname = xml.removesuffix(".xml")
     spec.compiler.discardvisual = not visuals  # keeps what a sensor measures; earlier it would not
     model = spec.compile()
     model.eq_data[model.eq_type == mujoco.mjtEq.mjEQ_WELD] = _WELD  # the package's `reset_mocap_welds`
-    starts = {name: model.sensor(name) for name in sensors}
+    starts = {name: model.sensor(name) for name in measured}
     return Scene(
         model=model,
         hand=model.body("mocap").mocapid.item(),

@@ -5,7 +5,6 @@ that they can be repeated here without a simulator.
 """
 
 from collections.abc import Callable
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -13,11 +12,9 @@ import numpy as np
 from metaworld import env_dict
 
 from ...errors import lookup
-from ...types import Array, Key
+from ...types import Array, Key, Split
 from .family import Family
 from .tasks import FAMILIES
-
-Split = Literal["train", "test"]
 
 _NUM_GOALS = 50
 

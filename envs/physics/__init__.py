@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import sys
 from collections.abc import Callable, Sequence
 
 import jax
@@ -10,7 +11,16 @@ from mujoco import MjModel
 from ...errors import lookup
 from .base import ModelParams, Physics, PhysicsState
 
-__all__ = ["BACKENDS", "ModelParams", "Physics", "PhysicsState", "make_physics", "resolve_backend", "together"]
+__all__ = [
+    "BACKENDS",
+    "ModelParams",
+    "Physics",
+    "PhysicsState",
+    "complaints",
+    "make_physics",
+    "resolve_backend",
+    "together",
+]
 
 BACKENDS = {
     "auto": "mujoco on CPU; warp (mjx where warp is missing) on CUDA; mjx on TPU",
@@ -50,6 +60,13 @@ def together(physics: Sequence[Physics]) -> Callable | None:
 
     A function of states and controls, P of each with leading axes `[N, E]`, to the P states after; no parameters are overridden.
     """
-    if len({type(each) for each in physics}) > 1 or not hasattr(physics[0], "step_together"):
+    step: Callable | None = getattr(physics[0], "step_together", None)
+    if step is None or len({type(each) for each in physics}) > 1:
         return None
-    return lambda states, ctrls: physics[0].step_together(physics, states, ctrls)
+    return lambda states, ctrls: step(physics, states, ctrls)
+
+
+def complaints() -> list[str]:
+    """What the simulators of this process had to leave out since this was last asked, in words. Waits for the device."""
+    worlds = sys.modules.get(f"{__name__}.warp_worlds")  # where it was never used, Warp need not be there
+    return worlds.complaints() if worlds is not None else []

@@ -52,14 +52,14 @@ def host_call(name: str, function: Callable, result: Any, *args: Any, keep: dict
     shapes, result_treedef = jax.tree.flatten(result)
 
     def on_leaves(*leaves: np.ndarray) -> list[np.ndarray]:
-        return jax.tree.leaves(function(*treedef.unflatten(map(np.asarray, leaves))))
+        return jax.tree.leaves(function(*jax.tree.unflatten(treedef, map(np.asarray, leaves))))
 
     if jax.default_backend() == "cpu":
         keep[name] = _Call(name, on_leaves)
         out = _host_call_p.bind(*map(jnp.asarray, leaves), name=name, results=tuple(shapes))
     else:  # XLA would hand over addresses in the memory of the device
         out = jax.pure_callback(on_leaves, shapes, *leaves, vmap_method="broadcast_all")
-    return result_treedef.unflatten(out)
+    return jax.tree.unflatten(result_treedef, out)
 
 
 # Not `jax.ffi.ffi_call`, whose lowering does not say what the program must keep.
@@ -82,12 +82,12 @@ def _at_once(*leaves: jax.Array, name: str, results: tuple) -> list[jax.Array]:
 def _on_batch(leaves: tuple, axes: tuple, name: str, results: tuple) -> tuple[list[jax.Array], list[int]]:
     """Under `vmap`: the new axis is the first of every argument and result."""
     (size,) = {x.shape[axis] for x, axis in zip(leaves, axes, strict=True) if axis is not None}
-    leaves = [
+    batched = [
         jnp.broadcast_to(x, (size, *x.shape)) if axis is None else jnp.moveaxis(x, axis, 0)
         for x, axis in zip(leaves, axes, strict=True)
     ]
     results = tuple(jax.ShapeDtypeStruct((size, *result.shape), result.dtype) for result in results)
-    return _host_call_p.bind(*leaves, name=name, results=results), [0] * len(results)
+    return _host_call_p.bind(*batched, name=name, results=results), [0] * len(results)
 
 
 def _lower(ctx: mlir.LoweringRuleContext, *operands: Any, name: str, results: tuple) -> Any:
@@ -143,7 +143,7 @@ class _Buffer(Structure):
         """A view of it."""
         shape, dtype = self.dims[: self.rank], np.dtype(_DTYPES[self.dtype])
         size = int(np.prod(shape)) * dtype.itemsize
-        return np.ndarray(shape, dtype, (ctypes.c_char * size).from_address(self.data))
+        return np.ndarray(shape, dtype, (ctypes.c_char * size).from_address(self.data))  # type: ignore[arg-type]  # a buffer
 
 
 class _Buffers(Structure):

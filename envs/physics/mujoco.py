@@ -37,7 +37,7 @@ def digest(model: mujoco.MjModel) -> str:
     """Says which model it is, in any process."""
     content = np.empty(mujoco.mj_sizeModel(model), np.uint8)
     mujoco.mj_saveModel(model, None, content)
-    return hashlib.sha256(content).hexdigest()
+    return hashlib.sha256(content.data).hexdigest()
 
 
 class MujocoPhysics:

@@ -10,7 +10,7 @@ import functools
 import inspect
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import mujoco
@@ -19,11 +19,11 @@ import warp as wp
 from mujoco.mjx.third_party import mujoco_warp as mjw
 
 from .base import Array
-from .capacities import Capacity
+from .capacities import OPTION, Capacity
 from .mujoco import digest
 
 _OVERFLOWS = {"contacts": mjw.OverflowType.BROADPHASE | mjw.OverflowType.NARROWPHASE, "rows": mjw.OverflowType.NEFC}
-_SIDE_BY_SIDE = "METARL_WARP_STREAMS"  # at most so many models at the same time; all of a suite where it is not set
+_STREAMS = "METARL_WARP_STREAMS"  # at most so many models at the same time; all of a suite where it is not set
 _KINEMATIC = {  # sensors that follow from kinematics alone
     mujoco.mjtSensor.mjSENS_FRAMEPOS,
     mujoco.mjtSensor.mjSENS_FRAMEQUAT,
@@ -70,6 +70,7 @@ class Worlds:
 
     def __init__(self, scene: Scene, count: int, device: Any):
         self.scene = scene
+        self._graphs: dict[int, Any] = {}
         with wp.ScopedDevice(device):
             self.model = mjw.put_model(scene.model)
             self.model.opt.warn_overflow = 0  # it would print from within kernels
@@ -85,6 +86,17 @@ class Worlds:
         self._views = {name: self._view(name) for name in {**scene.inputs, **scene.outputs}}
         types = {mujoco.mjtSensor(t) for t in scene.model.sensor_type}
         self._only_kinematics = types <= _KINEMATIC
+
+    def prepare(self, substeps: int) -> Callable[[Any], None]:
+        """`run` as a function of a stream: on a GPU the launch of one graph, with the kernels loaded."""
+        if not self.input.device.is_cuda:
+            return lambda stream: self.run(substeps)
+        if substeps not in self._graphs:
+            self.run(substeps)  # loads the kernels, which cannot be done while a graph is captured
+            with wp.ScopedCapture(self.input.device) as capture:
+                self.run(substeps)
+            self._graphs[substeps] = capture.graph
+        return lambda stream: wp.capture_launch(self._graphs[substeps], stream=stream)
 
     def run(self, substeps: int) -> None:
         """From `input` to `output`."""
@@ -133,9 +145,12 @@ class Worlds:
 
 @wp.kernel(enable_backward=False)
 def _copy_columns(
-    source: wp.array2d(dtype=float), first: int, target: wp.array2d(dtype=float), target_first: int
+    source: wp.array2d(dtype=float),  # type: ignore[valid-type]  # Warp reads types from such calls
+    first: int,
+    target: wp.array2d(dtype=float),  # type: ignore[valid-type]
+    target_first: int,
 ):  # pragma: no cover -- Warp compiles it
-    world, column = wp.tid()
+    world, column = wp.tid()  # type: ignore[misc]  # as many numbers as there are names
     target[world, target_first + column] = source[world, first + column]
 
 
@@ -143,7 +158,6 @@ _LOCK = threading.Lock()
 _SCENES: dict[tuple, Scene] = {}
 _GROUPS: dict[tuple[Program, ...], int] = {}  # what may be called, by number
 _WORLDS: dict[tuple[Scene, int, str, int], Worlds] = {}  # by scene, count, device, and which of several of them
-_GRAPHS: dict[tuple[int, tuple[int, ...], str], Any] = {}
 
 
 def make_scene(model: mujoco.MjModel, capacity: Capacity, params: tuple[str, ...], fields: tuple[str, ...]) -> Scene:
@@ -181,8 +195,9 @@ def _callable(count: int) -> Any:
 
     names = [f"in_{i}" for i in range(count)] + [f"out_{i}" for i in range(count)]
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    annotations = {"group": int} | dict.fromkeys(names, wp.array2d(dtype=float))
-    move.__signature__ = inspect.Signature([inspect.Parameter(n, kind, annotation=a) for n, a in annotations.items()])
+    annotations: dict[str, Any] = {"group": int} | dict.fromkeys(names, wp.array2d(dtype=float))
+    signature = inspect.Signature([inspect.Parameter(n, kind, annotation=a) for n, a in annotations.items()])
+    move.__signature__ = signature  # type: ignore[attr-defined]
     move.__annotations__ = annotations
     move.__qualname__ = f"move_{count}"
     # Graphs are captured here, not by Warp's binding: those would be bound to addresses that XLA gives to arrays.
@@ -193,20 +208,36 @@ def _callable(count: int) -> Any:
 
 def _move(group: int, inputs: Sequence[wp.array], outputs: Sequence[wp.array]) -> None:
     programs = next(programs for programs, number in _GROUPS.items() if number == group)
-    device = inputs[0].device
-    counts = tuple(array.shape[0] for array in inputs)
-    worlds = _worlds(programs, counts, device)
+    device: Any = inputs[0].device
+    worlds = _worlds(programs, [array.shape[0] for array in inputs], device)
     for each, array in zip(worlds, inputs, strict=True):
         wp.copy(each.input, array)
-    if (graph := _GRAPHS.get((group, counts, device.alias))) is not None:
-        wp.capture_launch(graph)
+    runs = [each.prepare(program.substeps) for each, program in zip(worlds, programs, strict=True)]
+    if not device.is_cuda or len(runs) == 1:
+        for run in runs:
+            run(None)
     else:
-        for each, program in zip(worlds, programs, strict=True):
-            each.run(program.substeps)  # loads the kernels, which cannot be done while a graph is captured
-        if device.is_cuda:
-            _GRAPHS[group, counts, device.alias] = _capture(programs, worlds, device)
+        _side_by_side(runs, device)
     for each, array in zip(worlds, outputs, strict=True):
         wp.copy(array, each.output)
+
+
+def _side_by_side(runs: Sequence[Callable[[Any], None]], device: Any) -> None:
+    """On streams of their own, between what is before and what comes after on the device's."""
+    count = int(os.environ.get(_STREAMS) or len(runs))
+    streams = _streams(device.alias, min(count, len(runs)))
+    begin = device.stream.record_event()
+    for stream in streams:
+        stream.wait_event(begin)
+    for nth, run in enumerate(runs):
+        run(streams[nth % len(streams)])
+    for stream in streams:
+        device.stream.wait_event(stream.record_event())
+
+
+@functools.cache
+def _streams(device: str, count: int) -> list[Any]:
+    return [wp.Stream(device) for _ in range(count)]
 
 
 def _worlds(programs: Sequence[Program], counts: Sequence[int], device: Any) -> list[Worlds]:
@@ -222,28 +253,20 @@ def _worlds(programs: Sequence[Program], counts: Sequence[int], device: Any) -> 
     return found
 
 
-def _capture(programs: Sequence[Program], worlds: Sequence[Worlds], device: Any) -> Any:
-    """A graph of what the programs do, in as many branches as there are programs."""
-    limit = int(os.environ.get(_SIDE_BY_SIDE) or len(programs))
-    streams = [wp.Stream(device) for _ in range(min(limit, len(programs)))] if len(programs) > 1 else []
-    with wp.ScopedCapture(device) as capture:
-        if not streams:
-            worlds[0].run(programs[0].substeps)
-        begin = device.stream.record_event() if streams else None
-        for branch, stream in enumerate(streams):
-            stream.wait_event(begin)
-            with wp.ScopedStream(stream, sync_enter=False):
-                for each, program in list(zip(worlds, programs, strict=True))[branch :: len(streams)]:
-                    each.run(program.substeps)
-            device.stream.wait_event(stream.record_event())
-    return capture.graph
-
-
-def overflows() -> list[tuple[Capacity, str]]:
-    """What did not fit since this was last asked: capacities, and of what ("contacts" or "rows"). Waits for the device."""
-    found = {}
-    for (scene, *_), worlds in _WORLDS.items():
+def complaints() -> list[str]:
+    """Scenes in which more touched than there was room for since this was last asked, in words. Waits for the device."""
+    said = {}
+    for (scene, *_), worlds in list(_WORLDS.items()):
         flags = int(np.bitwise_or.reduce(worlds.data.overflow.numpy(), initial=0))
         worlds.data.overflow.zero_()
-        found |= {(scene.capacity, what): None for what, mask in _OVERFLOWS.items() if flags & mask}
-    return list(found)
+        name, contacts, rows = scene.capacity
+        room = {
+            "contacts": f"{contacts} contacts in the mean of all worlds",
+            "rows": f"{rows} constraint rows of a world",
+        }
+        for what in (what for what, mask in _OVERFLOWS.items() if flags & mask):
+            said[
+                f"warp: {name or 'a scene'} has room for {room[what]}; more came and were left out. Raise {OPTION} (a factor, "
+                f"now {os.environ.get(OPTION) or 1})."
+            ] = None
+    return list(said)

@@ -11,7 +11,7 @@ from .. import rollout
 from ..errors import ConfigError
 from ..learning import adaptation, losses, normalize, returns
 from ..policies import Policy, make_act
-from ..types import Array, Key, MetaEnv, Params, RunState, Task, Transition
+from ..types import Array, Key, MetaEnv, Params, RunState, Suite, Task, Transition
 from .ppo_update import Batch
 
 
@@ -56,7 +56,7 @@ class Trial(NamedTuple):
 class InnerLoop:
     """The inner loop for one environment, policy and configuration; all methods are pure."""
 
-    def __init__(self, config: InnerLoopConfig, env: MetaEnv, policy: Policy, first_order: bool):
+    def __init__(self, config: InnerLoopConfig, env: MetaEnv | Suite, policy: Policy, first_order: bool):
         self.config, self.env, self.policy = config, env, policy
         self._first_order = first_order
 

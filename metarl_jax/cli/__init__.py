@@ -59,7 +59,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _keep_compiled_programs() -> None:
     """Keeps compiled programs for the next start; where JAX_COMPILATION_CACHE_DIR says where, JAX does so already."""
-    if jax.config.jax_compilation_cache_dir is not None:
+    if jax.config.jax_compilation_cache_dir is not None:  # type: ignore[attr-defined]  # JAX adds its options later
         return
     caches = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     directory = os.path.join(caches, "metarl_jax")

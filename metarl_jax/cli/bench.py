@@ -15,7 +15,7 @@ class BenchOptions:
     """Measure; see benchmarks/."""
 
     name: tyro.conf.Positional[str]
-    """Which benchmark: throughput, scaling, peers, physics, metaworld, metaworld-bridge, metaworld-memory, accelerator, sequence."""
+    """Which: throughput, scaling, peers, physics, metaworld, metaworld-bridge, metaworld-memory, accelerator or sequence."""
     json: bool = False
     """Print one JSON object instead of a table."""
     out: Path | None = None

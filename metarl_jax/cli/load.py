@@ -1,21 +1,25 @@
 """A run directory as the objects that it stands for."""
 
+from collections.abc import Callable
+
 import jax
 
 from .. import envs, rollout
 from ..algorithms import make_algorithm
 from ..errors import ConfigError
 from ..runs.checkpoint import Checkpoints
-from ..types import EnvSpec
+from ..types import EnvSpec, Split
 
 HOST = "metaworld-host/"  # begins the names of environments of the package
 
 
-def make_env(config, split: str):
+def make_env(config, split: Split):
     """What a run trains on (split "train"), or what it is judged on ("test")."""
-    make = envs.make
+    make: Callable = envs.make
     if config.env.startswith(HOST):
-        from ..benchmarks.metaworld.host_env import make
+        from ..benchmarks.metaworld import host_env
+
+        make = host_env.make
     horizon = config.horizon
     if split == "test" and config.evaluation.horizon is not None:
         horizon = config.evaluation.horizon

@@ -5,6 +5,7 @@ import dataclasses
 import shlex
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,7 @@ import tyro
 from .. import presets, sharding
 from ..algorithms import ALGORITHMS, make_algorithm
 from ..config import ExperimentConfig, changed_fields
+from ..envs import physics
 from ..envs.physics.mujoco import num_threads
 from ..errors import ConfigError, lookup, nearest_divisors
 from ..runs import judging, runlog, training
@@ -108,11 +110,12 @@ def _say_what_schedules_do(config: ExperimentConfig) -> None:
 
 def _checked(options: TrainOptions) -> TrainOptions:
     """ConfigError where options do not go together."""
-    given = [x is not None for x in (options.coordinator, options.processes, options.process_id)]
+    number, count = options.process_id, options.processes
+    given = [x is not None for x in (options.coordinator, count, number)]
     if any(given) and (not all(given) or options.distributed):
         raise ConfigError("--coordinator, --processes and --process-id go together, and instead of --distributed.")
-    if all(given) and not 0 <= options.process_id < options.processes:
-        raise ConfigError(f"--process-id must lie in [0, {options.processes - 1}], not {options.process_id}.")
+    if number is not None and count is not None and not 0 <= number < count:
+        raise ConfigError(f"--process-id must lie in [0, {count - 1}], not {number}.")
     if (any(given) or options.distributed) and options.resume is None and options.run_dir is None:
         raise ConfigError("several processes need the same --run-dir.")
     if options.seeds and options.resume is not None:
@@ -136,7 +139,9 @@ def run(argv: list[str]) -> int:
     sharding.use_parts_of_cpu(_devices(options, num_threads()))
     if options.distributed or options.coordinator:
         if not hosts.is_child():
-            return hosts.watch(argv, options.resume or options.run_dir)
+            run_dir = options.resume or options.run_dir
+            assert run_dir is not None  # see `_checked`
+            return hosts.watch(argv, run_dir)
         hosts.end_with_parent()
         sharding.connect(options.coordinator, options.processes, options.process_id)
     devices = _devices(options, jax.local_device_count())
@@ -176,7 +181,8 @@ def _train(runs: list[Run], algorithm, judge, mesh, started: float) -> list[dict
         if not sharding.is_first_process():
             return training.train(runs, algorithm, judge, lambda row: None, mesh, started)
         with console.training_bar(runs[0].config) as progress:
-            return training.train(runs, algorithm, judge, progress, mesh, started)
+            watched = _with_complaints(progress, runs[0].config.checkpoint_every)
+            return training.train(runs, algorithm, judge, watched, mesh, started)
 
     try:
         return together(runs, mesh, started)
@@ -185,12 +191,24 @@ def _train(runs: list[Run], algorithm, judge, mesh, started: float) -> list[dict
         return [summary for each in runs for summary in together([each], sharding.make_mesh(1), None)]
 
 
+def _with_complaints(progress: Callable[[dict], None], every: int) -> Callable[[dict], None]:
+    """`progress`, and at checkpoints what the simulator has to say."""
+
+    def tell(row: dict) -> None:
+        progress(row)
+        if row["iteration"] % every == 0:
+            for complaint in physics.complaints():
+                print(f"warning: {complaint}", file=sys.stderr)
+
+    return tell
+
+
 def _configs(options: TrainOptions) -> list:
     """A configuration for each seed."""
     return [dataclasses.replace(options.config, seed=seed) for seed in options.seeds or (options.config.seed,)]
 
 
-def _open(options: TrainOptions, config) -> RunLog | SilentLog:
+def _open(options: TrainOptions, config) -> contextlib.AbstractContextManager[RunLog | SilentLog]:
     """Where a run is written; processes other than the first leave that to it."""
     if options.resume is not None:
         directory = options.resume

@@ -10,7 +10,7 @@ from ..types import Array
 class Stats(NamedTuple):
     """What is known of a stream of vectors."""
 
-    count: Array  # []
+    count: Array  # type: ignore[assignment]  # []; it hides the method `count` of tuples, which nobody calls
     mean: Array  # [D]
     sum_square: Array  # [D], sum of squared deviations from the mean
 

@@ -74,7 +74,7 @@ def make_stack(config: MemoryConfig, make_layer: Callable[[MemoryConfig, DType],
         `(carry, [T, *B, width]) -> carry, [T, *B, width]`.
       dtype: of matrix products; sequences and carries are float32.
     """
-    stack = _Stack(config, make_layer, dtype)
+    stack: Any = _Stack(config, make_layer, dtype)  # flax's types leave open what `apply` gives
 
     def init(key: Key, in_dim: int) -> Params:
         return stack.init(key, init_carry(()), jnp.zeros((1, in_dim)))

@@ -1,5 +1,7 @@
 """Multi-layer perceptron."""
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -28,5 +30,5 @@ class _MLP(nn.Module):
 
 def make_mlp(config: NetworkConfig, out_dim: int, out_scale: float, dtype: DType) -> Network:
     """`config.hidden` layers, computed in `dtype`, and a linear one of `out_dim` units."""
-    module = _MLP(config, out_dim, out_scale, dtype)
+    module: Any = _MLP(config, out_dim, out_scale, dtype)  # flax's types leave open what `apply` gives
     return Network(lambda key, in_dim: module.init(key, jnp.zeros(in_dim)), module.apply)

@@ -32,8 +32,8 @@ class Checkpoints:
 
     def __init__(self, directory: Path, keep: int):
         self._directory = directory.absolute()
-        best = {"best_fn": _score, "best_mode": "max"}
-        self._options = {"latest": {"max_to_keep": keep}, "best": {"max_to_keep": 1, **best}}
+        best: dict[str, Any] = {"max_to_keep": 1, "best_fn": _score, "best_mode": "max"}
+        self._options = {"latest": {"max_to_keep": keep}, "best": best}
         self._managers: dict[str, ocp.CheckpointManager] = {}
 
     def _manager(self, which: str) -> ocp.CheckpointManager:
@@ -120,9 +120,8 @@ class Checkpoints:
             )
         saved = manager.restore(step, args=ocp.args.StandardRestore(wanted))
         leaves, treedef = jax.tree.flatten_with_path(like)
-        return treedef.unflatten(
-            saved.get(jax.tree_util.keystr(path), jnp.zeros(x.shape, x.dtype)) for path, x in leaves
-        )
+        values = [saved.get(jax.tree_util.keystr(path), jnp.zeros(x.shape, x.dtype)) for path, x in leaves]
+        return jax.tree.unflatten(treedef, values)
 
     def close(self) -> None:
         for manager in self._managers.values():
@@ -144,7 +143,7 @@ def _newest_whole(directory: Path) -> int:
     steps = sorted((int(path.name) for path in directory.glob("*") if path.name.isdigit()), reverse=True)
     if not steps:
         raise ConfigError(f"no checkpoint in {directory}: nothing to resume or evaluate.")
-    damaged = []
+    damaged: list[str] = []
     for step in steps:
         damage = _damage(directory / str(step))
         if damage is None:

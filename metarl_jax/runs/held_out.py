@@ -75,4 +75,4 @@ def score(curve: dict[str, Any]) -> tuple[float, float]:
     """What makes one state better than another: success after adaptation, and, where that is equal or not defined, return."""
     values = metrics(curve)
     success, gain = values.get("eval_success_after", 0.0), values["eval_return_after"]
-    return tuple(-math.inf if value is None else value for value in (success, gain))
+    return -math.inf if success is None else success, -math.inf if gain is None else gain

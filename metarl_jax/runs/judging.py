@@ -1,28 +1,30 @@
 """What a run is judged on and how it does there: adaptation curves, figures and the summary, as files."""
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 
 from .. import evaluation, rollout
-from ..config import EvaluationConfig, ExperimentConfig
+from ..config import EvaluationConfig, ExperimentConfig, SettledEvaluation
 from ..evaluation import Curve, Population, over_tasks
 from ..show import plots
 from ..types import Adaptation, Algorithm, EnvSpec, Key, MetaEnv, RunState, Suite, Task
 from . import clock
-from .runlog import RunLog, read_metrics, write_atomically
+from .runlog import RunLog, SilentLog, read_metrics, write_atomically
 from .window import evaluation_key
 
 
-class Judge(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Judge:
     """Judges any number of states of a run, or of runs that differ in their seeds alone, by one compiled program."""
 
     config: ExperimentConfig
-    settings: EvaluationConfig  # nothing left open
+    settings: SettledEvaluation
     adaptation: Adaptation  # of training
     spec: EnvSpec  # of the environment that it judges in
     population: Population  # `words` say what is judged on
@@ -44,7 +46,7 @@ class Judge(NamedTuple):
             "episodes": settings.episodes,
             "horizon": self.spec.horizon,
             "physics": config.physics,
-            "steps": list(range(settings.steps + 1)),
+            "steps": list(range(len(returns))),
             **evaluation.by_point([over_tasks(x, rows) for x in returns]),
             "returns": returns.tolist(),
             "task": rows.task,
@@ -119,7 +121,11 @@ def write(judge: Judge, curve: dict[str, Any], directory: Path, name: str, figur
 
 
 def sum_up(
-    config: ExperimentConfig, log: RunLog, judge: Judge, curve: dict[str, Any], seconds: Callable[[], dict[str, float]]
+    config: ExperimentConfig,
+    log: RunLog | SilentLog,
+    judge: Judge,
+    curve: dict[str, Any],
+    seconds: Callable[[], dict[str, float]],
 ) -> dict[str, Any]:
     """Writes and draws the last curve, and sums the run up; `seconds` (see clock.py) is read last of all."""
     write(judge, curve, log.directory, f"iteration-{curve['iteration']}", "adaptation")
@@ -134,7 +140,7 @@ def sum_up(
         **seconds(),
         **{name: curve[name] for name in ("tasks", "held_out", "notes")},
     }
-    kinds = {"return": (curve, evaluation.Estimate._fields)}
+    kinds: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {"return": (curve, evaluation.Estimate._fields)}
     if "success" in curve:
         kinds["success"] = (curve["success"], evaluation.SUCCESS_FIELDS)
     for what, (estimates, fields) in kinds.items():

@@ -56,8 +56,8 @@ def expand(out: Path, train: Sequence[str], grid: Sequence[str], seeds: Sequence
             raise ConfigError(f"--grid {axis!r}: write field=value,value,... once for each field.")
         axes[field] = values.split(",")
     cells = []
-    for values in itertools.product(*axes.values()):
-        settings = dict(zip(axes, values, strict=True))
+    for chosen in itertools.product(*axes.values()):
+        settings = dict(zip(axes, chosen, strict=True))
         words = [word for field, value in settings.items() for word in (f"--{field.replace('_', '-')}", value)]
         for seed in seeds:
             directory = out / label(settings).replace("/", "-") / f"seed-{seed}"
@@ -89,7 +89,7 @@ def unfinished(cells: Iterable[Cell]) -> list[Cell]:
 
 def run_here(cells: Sequence[Cell], jobs: int, say: Callable[[str], None]) -> None:
     """Runs processes of this machine, `jobs` at once; what they print goes to a .log beside their directory."""
-    waiting, running = list(cells), {}
+    waiting, running = list(cells), dict[Path, subprocess.Popen]()
     try:
         while waiting or running:
             while waiting and len(running) < jobs:
@@ -168,7 +168,8 @@ def _notes(num_seeds: int) -> list[str]:
 
 def _estimate(values: list[list[float]], tasks: evaluation.Rows, fields: Sequence[str]) -> dict[str, Any]:
     """Of R runs on N tasks, `[R, N]`, all runs on the same ones: over runs and tasks, and of each run over tasks."""
-    whole, each = evaluation.over_tasks(np.array(values), tasks), [evaluation.over_tasks(v, tasks) for v in values]
+    table = np.array(values)
+    whole, each = evaluation.over_tasks(table, tasks), [evaluation.over_tasks(row, tasks) for row in table]
     of_each = {f"{name}_of_each": [getattr(e, name) for e in each] for name in ("mean", "iqm") if name in fields}
     return {name: getattr(whole, name) for name in fields} | of_each
 

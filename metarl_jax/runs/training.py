@@ -256,7 +256,7 @@ def _rows(
     rows = []
     for i in range(count):
         to_come = elapsed * (1 - (i + 1) / count)
-        row = {"iteration": step + i + 1, "env_steps": (step + i + 1) * per_iteration}
+        row: dict[str, Any] = {"iteration": step + i + 1, "env_steps": (step + i + 1) * per_iteration}
         row |= seconds | {name: seconds[name] - to_come for name in ("wall_seconds", "train_seconds")}
         row["env_steps_per_second"] = count * per_iteration / elapsed
         row |= {name: float(values[i]) if np.isfinite(values[i]) else None for name, values in logs.items()}

@@ -98,6 +98,8 @@ def _layout(mesh: Mesh) -> RunState | None:
     if mesh.size == 1:
         return None
     if sharding.SEED in mesh.axis_names:
-        return RunState(*[NamedSharding(mesh, PartitionSpec(sharding.SEED))] * len(RunState._fields))
-    everywhere, split = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec(None, sharding.TASK))
+        of_seed: Any = NamedSharding(mesh, PartitionSpec(sharding.SEED))
+        return RunState(*[of_seed] * len(RunState._fields))
+    everywhere: Any = NamedSharding(mesh, PartitionSpec())
+    split = NamedSharding(mesh, PartitionSpec(None, sharding.TASK))
     return RunState(*[everywhere] * len(RunState._fields))._replace(kept=Kept(everywhere, split))

@@ -193,7 +193,7 @@ def print_host_report(report: dict[str, Any]) -> None:
             cells.append("" if official_success is None else f"{official_success:.2f}")
         table.add_row(label, *cells)
 
-    for name in (official or per_goal)["task_success"]:
+    for name in report[report["evaluators"][0]]["task_success"]:
         by_task = per_goal and per_goal["task_success"][name]
         add(name, by_task, official and official["task_success"][name])
     table.add_section()

@@ -143,8 +143,7 @@ def paths(positions: np.ndarray, goals: np.ndarray, returns: np.ndarray, path: P
     rows, columns = returns.shape
     figure = Figure(figsize=(2.1 * columns, 1.9 * rows), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
-    for row, column in np.ndindex(rows, columns):
-        axes = panels[row, column]
+    for (row, column), axes in np.ndenumerate(panels):
         axes.plot(*goals[column], "o", markersize=12, color="C2", alpha=0.4)
         axes.plot(*positions[row, column].T, ".-", color=_AFTER if row else _BEFORE, linewidth=1, markersize=4)
         axes.set_title(f"return {returns[row, column]:.1f}", fontsize="small")

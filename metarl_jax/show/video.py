@@ -105,6 +105,7 @@ def _write_mp4(frames: Iterable[np.ndarray], path: Path, dt: float) -> None:
     command += ["-s", f"{first.shape[1]}x{first.shape[0]}", "-r", f"{1.0 / dt:.4f}", "-i", "-"]
     command += ["-c:v", "libx264", "-crf", "20", "-pix_fmt", "yuv420p", str(path)]
     with tempfile.TemporaryFile() as log, subprocess.Popen(command, stdin=subprocess.PIPE, stderr=log) as ffmpeg:
+        assert ffmpeg.stdin is not None  # a pipe
         with contextlib.suppress(BrokenPipeError), ffmpeg.stdin:  # it has ended: the log says why
             for frame in itertools.chain([first], frames):
                 ffmpeg.stdin.write(frame.tobytes())

@@ -19,7 +19,9 @@ from metarl_jax.envs.metaworld import parse
 from metarl_jax.errors import ConfigError
 from metarl_jax.runs.checkpoint import Checkpoints
 from metarl_jax.runs.runlog import RunLog
-from metarl_jax.types import EnvSpec
+from metarl_jax.types import Adaptation, EnvSpec
+
+STEP = Adaptation(1, 10)  # of gradients
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +80,8 @@ def test_both_evaluators(metarl, config, tiny_algorithms, policy_for, tmp_path, 
     assert [cells[1], cells[2], cells[4]] == [f"{value:.2f}" for value in shown]
     assert "biased upward" in out and "in training 4" in out and "per-goal took" in out
     assert min(report[kind]["seconds"] for kind in ("official", "per-goal")) > 0.0
-    assert matplotlib.image.imread(run / "plots" / "metaworld-ML1-reach-v3-test.png").std() > 0.0
+    assert matplotlib.image.imread(run / "plots" / f"{path.stem}.png").std() > 0.0
+    assert "-episodes-1-after-0-2-" in path.name
     assert str(path) in out
 
 
@@ -146,7 +149,7 @@ def test_package_is_missing(metarl, config, tmp_path, monkeypatch):
 )
 def test_runs_that_do_not_fit(config, env, suite, words):
     config = dataclasses.replace(config, env=env)
-    wanted = bridge.request(config, EvaluateOptions(Path("run"), suite=suite))
+    wanted = bridge.request(config, STEP, EvaluateOptions(Path("run"), suite=suite))
     with pytest.raises(ConfigError, match=words):
         bridge.label_names(parse(env), _spec(49), wanted)
 
@@ -157,14 +160,14 @@ def _spec(obs_dim):
 
 def test_labels_are_those_of_training(config):
     env = "metaworld/MT10/one-hot"
-    wanted = bridge.request(dataclasses.replace(config, env=env), EvaluateOptions(Path("run"), suite="MT1-push"))
+    wanted = bridge.request(dataclasses.replace(config, env=env), STEP, EvaluateOptions(Path("run"), suite="MT1-push"))
     assert bridge.label_names(parse(env), _spec(49), wanted)[:2] == ("reach-v3", "push-v3")
 
 
 def test_runs_without_a_suite_of_the_package(config):
     for env, words in (("cheetah-dir", "cheetah-dir"), ("metaworld/reach-v3+push-v3", "--suite")):
         with pytest.raises(ConfigError, match=words):
-            bridge.request(dataclasses.replace(config, env=env), EvaluateOptions(Path("run")))
+            bridge.request(dataclasses.replace(config, env=env), STEP, EvaluateOptions(Path("run")))
 
 
 @pytest.mark.parametrize(
@@ -178,18 +181,32 @@ def test_runs_without_a_suite_of_the_package(config):
     ],
 )
 def test_defaults_follow_from_the_run(config, env, suite, split, points, seed):
-    wanted = bridge.request(dataclasses.replace(config, env=env), EvaluateOptions(Path("run")))
+    wanted = bridge.request(dataclasses.replace(config, env=env), STEP, EvaluateOptions(Path("run")))
     assert wanted == bridge.Request(suite, split, ("per-goal",), 10, points, 500, seed, False)
 
 
+@pytest.mark.parametrize(
+    ("adaptation", "points", "steps"),
+    [
+        (Adaptation(3, 20), (0, 1, 2, 5, 10, 20), 3),
+        (Adaptation(1, 10), (0, 1, 2, 5, 10), 1),
+        (Adaptation(4, None), (0, 1, 2, 4, 5, 10), 1),
+        (Adaptation(0, None), (0,), 1),
+    ],
+)
+def test_adaptation_is_that_of_training(config, adaptation, points, steps):
+    wanted = bridge.request(dataclasses.replace(config, env="metaworld/ML10"), adaptation, EvaluateOptions(Path("run")))
+    assert (wanted.points, wanted.steps) == (points, steps)
+
+
 def test_notes_say_what_figures_mean(config):
-    def notes(env, horizon=None, keeps_history=False, **asked):
+    def notes(env, horizon=None, adaptation=STEP, **asked):
         run = dataclasses.replace(config, env=env, horizon=horizon)
-        wanted = bridge.request(run, EvaluateOptions(Path("run"), **asked))
+        wanted = bridge.request(run, adaptation, EvaluateOptions(Path("run"), **asked))
         names = host.task_names(wanted.suite, wanted.split)
         overlap = ("basketball-v3",) if (wanted.suite, wanted.split) == ("ML25", "test") else ()
         suite = host.HostSuite(wanted.suite, wanted.split, dict.fromkeys(names), {}, overlap)
-        return " / ".join(bridge.notes(run, parse(env), suite, wanted, keeps_history))
+        return " / ".join(bridge.notes(run, parse(env), suite, wanted, adaptation))
 
     assert "basketball-v3 is in both splits of ML25" in notes("metaworld/ML25")
     assert "basketball" not in notes("metaworld/ML25", split="train")
@@ -201,15 +218,20 @@ def test_notes_say_what_figures_mean(config):
     assert "biased" not in notes("metaworld/MT10", evaluator="official")  # one environment of each name
     assert "goals of training" in notes("metaworld/MT10")
     assert "one adaptation step" in notes("metaworld/ML10")
-    assert "what the memory holds" in notes("metaworld/ML10", keeps_history=True)
+    assert "what the memory holds" in notes("metaworld/ML10", adaptation=Adaptation(1, None))
+    assert "2 further adaptation steps" in notes("metaworld/ML10", adaptation=Adaptation(3, 10))
+    assert "official adapts" not in notes("metaworld/ML10", evaluator="official")
+    assert "training adapts in 3 steps on 20 episodes" in notes(
+        "metaworld/ML10", adaptation=Adaptation(3, 20), evaluator="official"
+    )
     assert "v1" in notes("metaworld/ML10/v1")
 
 
 def test_options_change_the_request(config):
     argv = ["--suite", "ML10", "--split", "train", "--evaluator", "both", "--episodes", "3", "--horizon", "7"]
     argv += ["--adaptation-episodes", "4", "0", "--seed", "5", "--actions", "mode"]
-    wanted = bridge.request(config, parse_evaluate(["run", "--on", "metaworld", *argv]))
+    wanted = bridge.request(config, STEP, parse_evaluate(["run", "--on", "metaworld", *argv]))
     assert wanted == bridge.Request("ML10", "train", ("official", "per-goal"), 3, (0, 4), 7, 5, True)
     config = dataclasses.replace(config, evaluation=EvaluationConfig(episodes=2, steps=0))
-    wanted = bridge.request(config, parse_evaluate(["run", "--on", "metaworld"]))
+    wanted = bridge.request(config, STEP, parse_evaluate(["run", "--on", "metaworld"]))
     assert (wanted.episodes, wanted.points) == (2, (0,))  # a run that is judged without adaptation

@@ -81,7 +81,19 @@ def test_points_of_the_curve_see_the_first_episodes(ten_goals):
     with contextlib.closing(WorkerEnvs(made.makers, made.names)) as envs:
         result = evaluators.per_goal(agent, envs, short, 6, (0, 1, 3), 1)
     assert agent.adapted_to == [6, 18] * 2  # one environment: two rounds for two goals
-    assert result["adaptation_episodes"] == [0, 1, 3] and len(result["interval"]) == 3
+    assert result["adaptation_episodes"] == [0, 1, 3] and len(result["mean_interval"]) == 3
+
+
+def test_further_steps_see_episodes_of_their_own(ten_goals):
+    """Two steps of each point but 0: of the first the agent remembers all that it is shown, of the second as many more."""
+    suite, _ = ten_goals
+    short = suite._replace(tasks={"reach-v3": suite.tasks["reach-v3"][:1]})
+    made = host.environments(short, 1, 1, host.Wrapping(0, 6, "v2"))
+    agent, steps = Expert(made.names, able=False), []
+    with contextlib.closing(WorkerEnvs(made.makers, made.names, on_step=steps.append)) as envs:
+        evaluators.per_goal(agent, envs, short, 6, (0, 1, 3), 1, steps=2)
+    assert agent.adapted_to == [6, 12, 18, 36]
+    assert sum(steps) == 6 * (3 + 1 + 3 + 3 * 1)
 
 
 def test_every_goal_of_a_multi_task_suite_is_played():
@@ -139,9 +151,9 @@ def test_plans():
 
     wrapping = host.Wrapping(0, 500, "v2")
     for kind, count, per_task in (("ML1", 1, 25), ("ML10", 5, 5), ("ML10", 10, 2), ("MT25", 25, 1), ("MT50", 50, 1)):
-        plan = evaluators.plan_per_goal(suite(kind, count), wrapping, (0, 10), 3)
+        plan = evaluators.plan_per_goal(suite(kind, count), wrapping, (0, 10), 3, steps=2)
         assert len(plan.environments.makers) == per_task * count
-        assert plan.max_steps == count * 50 * 500 * (10 + 2 * 3)
+        assert plan.max_steps == count * 50 * 500 * (10 + 10 + 2 * 3)
     for count, per_task in ((1, 20), (5, 4), (10, 2), (45, 1)):
         plan = evaluators.plan_official(suite("ML10", count), wrapping)
         assert len(plan.environments.names) == per_task * count

@@ -59,9 +59,9 @@ def shoulder_nearness(moment: Moment, first: Array, scale: tuple) -> tuple[Array
       first: where the object was at first, `[3]`, m.
       scale: how much the three directions count.
     """
-    shoulder, scale = jnp.array(_SHOULDER), jnp.array(scale)
-    away = distance(scale * (moment.hand + shoulder), scale * moment.obj)
-    margin = distance(scale * (moment.settled.readings["tcp"] + shoulder), scale * first)
+    shoulder, weights = jnp.array(_SHOULDER), jnp.array(scale)
+    away = distance(weights * (moment.hand + shoulder), weights * moment.obj)
+    margin = distance(weights * (moment.settled.readings["tcp"] + shoulder), weights * first)
     return away, tolerance(away, (0.0, 0.02), margin)
 
 
