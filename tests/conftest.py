@@ -37,9 +37,11 @@ matplotlib.use("Agg")
 def pytest_configure(config):
     config.add_cleanup(_CACHE.cleanup)
     if config.option.markexpr == "not slow":
-        # A quarter of the time went into making machine code fast that runs for milliseconds. What XLA does to a program
-        # before that stays as it is, and slow tests have it all.
-        os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_backend_optimization_level=0"
+        # Most of the time went into making machine code fast that runs for milliseconds: a quarter into LLVM's optimisation,
+        # half of the rest into the newer of XLA's two ways to write loops. What XLA does to a program before that stays as
+        # it is, and slow tests have it all.
+        flags = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flags}"
 
 
 @pytest.fixture

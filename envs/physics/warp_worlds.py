@@ -89,11 +89,12 @@ class Worlds:
 
     def prepare(self, substeps: int) -> Callable[[Any], None]:
         """`run` as a function of a stream: on a GPU the launch of one graph, with the kernels loaded."""
-        if not self.input.device.is_cuda:
+        device: Any = self.input.device
+        if not device.is_cuda:
             return lambda stream: self.run(substeps)
         if substeps not in self._graphs:
             self.run(substeps)  # loads the kernels, which cannot be done while a graph is captured
-            with wp.ScopedCapture(self.input.device) as capture:
+            with wp.ScopedCapture(device) as capture:
                 self.run(substeps)
             self._graphs[substeps] = capture.graph
         return lambda stream: wp.capture_launch(self._graphs[substeps], stream=stream)
