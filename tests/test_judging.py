@@ -14,6 +14,7 @@ from metarl_jax.config import EvaluationConfig, ExperimentConfig
 from metarl_jax.envs.metaworld.suites import SUITES
 from metarl_jax.rollout import ActionSample
 from metarl_jax.runs import judging
+from metarl_jax.runs.runlog import SilentLog
 from metarl_jax.types import Adaptation, Algorithm, EnvSpec, Kept, RunState, Suite, TimeStep
 
 
@@ -147,14 +148,11 @@ def test_success_is_a_mean(tmp_path):
     """80 of 100 tasks solved are 0.8, in the curve and in the summary; the mean of the middle half would be 1."""
     tasks = jnp.where(jnp.arange(100) < 80, 0.6, 0.4) + jnp.arange(100) / 1e4
     one = judge(Lottery(), Lottery(tasks=tasks), tasks=100)
-    (tmp_path / "metrics.jsonl").write_text(json.dumps({"iteration": 3, "env_steps": 1, "train_seconds": 1.0}) + "\n")
-
-    class Log:
-        directory = tmp_path
-
+    row = {"iteration": 3, "env_steps": 1, "train_seconds": 1.0}
+    (tmp_path / "metrics.jsonl").write_text(json.dumps(row) + "\n")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(judging.plots, "learning_curves", lambda *args: None)
-        summary = judging.sum_up(one.config, Log, one, one(STATE), dict)
+        summary = judging.sum_up(one.config, SilentLog(tmp_path), one, one(STATE), dict)
     curve = json.loads((tmp_path / "eval" / "iteration-3.json").read_text())
     assert set(curve["success"]) == {"mean", "mean_interval", "values"}
     assert set(summary["success_after"]) == {"mean", "mean_interval"}
