@@ -200,11 +200,12 @@ def test_inner_advantages_against_numpy(make_point, tiny_policy):
     for i in reversed(range(5)):
         total[:, i] += gamma * continues[:, i] * total[:, i + 1]
     time = t.time_tm1[..., None] / 100.0
-    features = np.concatenate([t.obs_tm1, t.obs_tm1**2, time, time**2, time**3, np.ones_like(time)], axis=-1)
-    x, size = features.reshape(-1, 8), 8
-    gram = x.T @ x
-    weights = np.linalg.solve(gram + 1e-5 * np.trace(gram) / size * np.eye(size), x.T @ total.ravel())
-    value = features @ weights
+    features = np.concatenate([t.obs_tm1, t.obs_tm1**2, time, time**2, time**3], axis=-1)
+    x, y = features.reshape(-1, 7), total.ravel()
+    mean, std = x.mean(axis=0), x.std(axis=0)
+    x = (x - mean) / std
+    slope = np.linalg.solve(x.T @ x + 1e-5 * len(x) * np.eye(7), x.T @ (y - y.mean()))
+    value = y.mean() + (features - mean) / std @ slope
     advantage = t.reward_t - value
     for i in reversed(range(5)):
         advantage[:, i] += gamma * continues[:, i] * (value[:, i + 1])
