@@ -3,6 +3,7 @@
 The process that starts them must not touch an accelerator, whose memory JAX would take whole.
 """
 
+import contextlib
 import importlib
 import inspect
 import json
@@ -58,7 +59,8 @@ def stream(function: str, *arguments: Any, seconds: float, environment: dict[str
             start_new_session=True,
         )
         lines: queue.Queue[str | None] = queue.Queue()
-        threading.Thread(target=_read, args=(process.stdout, lines), daemon=True).start()
+        reader = threading.Thread(target=_read, args=(process.stdout, lines), daemon=True)
+        reader.start()
         try:
             while (line := lines.get(timeout=max(0.0, end - time.monotonic()))) is not None:
                 if line.startswith(_ITEM):
@@ -67,17 +69,19 @@ def stream(function: str, *arguments: Any, seconds: float, environment: dict[str
         except (queue.Empty, subprocess.TimeoutExpired):
             raise Failed(f"took longer than {seconds:.0f} s") from None
         finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # also what it started and left behind
             process.wait()
+            reader.join()
         if process.returncode:
             said.seek(0)
             raise Failed(f"exit code {process.returncode}: {(said.read().splitlines() or ['nothing was said'])[-1]}")
 
 
 def _read(stdout: Any, lines: "queue.Queue[str | None]") -> None:
-    for line in stdout:
-        lines.put(line)
+    with stdout:
+        for line in stdout:
+            lines.put(line)
     lines.put(None)
 
 

@@ -102,7 +102,7 @@ def test_seeds(trained):
 def test_no_key_is_used_twice(trained):
     _, algorithm, *_ = trained
     with jax.debug_key_reuse(True):
-        state = algorithm.init(jax.random.key(0))
+        state = jax.jit(algorithm.init)(jax.random.key(0))
         jax.jit(algorithm.iterate)(state, jax.random.key(1))
 
 

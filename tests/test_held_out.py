@@ -17,17 +17,30 @@ from metarl_jax.errors import ConfigError
 from metarl_jax.runs import held_out, runlog
 from metarl_jax.runs.clock import FIELDS
 
+# With schedules of one length, runs of all lengths are one program.
 SMALL = [
+    "--env",
+    "point",
     "--horizon",
     "5",
+    "--algorithm",
+    "fomaml",
     "--algorithm.num-tasks",
     "2",
     "--algorithm.envs-per-task",
     "2",
+]
+SMALL += [
     "--policy.network.hidden",
     "4",
+    "--evaluation.tasks",
+    "4",
+    "--evaluation.episodes",
+    "2",
+    "--evaluation.steps",
+    "1",
 ]
-SMALL += ["--evaluation.tasks", "4", "--evaluation.episodes", "2", "--evaluation.steps", "1", "--env", "point"]
+SMALL += ["--schedule-iterations", "6"]
 
 
 def train(directory, *argv):
@@ -147,7 +160,7 @@ def test_a_longer_run_keeps_the_end_of_its_schedules(tmp_path, capfd):
     moving = ["--algorithm.optimizer.lr-schedule", "linear", "--algorithm.optimizer.lr", "0.01"]
     moving += ["--algorithm.optimizer.lr-final", "0.5", "--algorithm.update.entropy-coef", "0.1"]
     kept = tmp_path / "kept"
-    train(kept, "--iterations", 3, *moving)
+    train(kept, "--iterations", 3, "--schedule-iterations", "None", *moving)
     assert "schedules end" not in capfd.readouterr().err
     stretched = shutil.copytree(kept, tmp_path / "stretched")
     assert cli.main(["train", "--resume", str(kept), "--iterations", "5"]) == 0

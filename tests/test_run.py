@@ -516,11 +516,14 @@ SMALL += ["--checkpoint-every", "1000000", "--evaluation.every", "0", "--run-dir
 START = [sys.executable, "-m", "metarl_jax.cli", "train"]
 
 
-def wait_until(there, process, seconds=120):
+def wait_until(there, process, seconds=600):
+    """Waits for a process to have got somewhere; kills it, and fails, where it does not."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and process.poll() is None and not there():
         time.sleep(0.1)
-    assert process.poll() is None and there(), process.communicate()
+    if process.poll() is not None or not there():
+        process.kill()
+        pytest.fail(str(process.communicate()))
 
 
 def test_second_ctrl_c_within_a_window(tmp_path):

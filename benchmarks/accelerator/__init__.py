@@ -17,6 +17,7 @@ Parts come in order of importance, and those for which no time is left say so. C
 import os
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -59,13 +60,22 @@ def measure(minutes: float, tell: Callable[[list[Row]], None], out: Path | None)
 
     platform = isolated.call(card.platform)
     scratch = out if out is not None else Path(os.curdir)
-    for part in parts(platform, str(scratch.resolve())):
-        left = end - time.monotonic()
-        if left < max(_LEAST, part.least):
-            add({"part": part.name, "what": part.what, "note": "skipped: out of time"})
-            continue
-        for row in _rows(part, min(left, part.seconds)):
-            add({"part": part.name} | row)
+    beside: list[tuple[Part, Future[list[Row]]]] = []
+    with ThreadPoolExecutor() as pool:
+        for part in parts(platform, str(scratch.resolve())):
+            if part.waits:
+                for other, future in beside:
+                    for row in future.result():
+                        add({"part": other.name} | row)
+                beside.clear()
+            left = end - time.monotonic()
+            if left < max(_LEAST, part.least):
+                add({"part": part.name, "what": part.what, "note": "skipped: out of time"})
+            elif part.beside:
+                beside.append((part, pool.submit(lambda *args: list(_rows(*args)), part, min(left, part.seconds))))
+            else:
+                for row in _rows(part, min(left, part.seconds)):
+                    add({"part": part.name} | row)
 
 
 def _rows(part: Part, seconds: float) -> Iterator[Row]:

@@ -1,5 +1,6 @@
 """What this runs on."""
 
+import importlib.util
 import subprocess
 
 import jax
@@ -18,14 +19,13 @@ def machine() -> str:
 
 def memory_mib() -> float | None:
     """Memory of the device in use, by all, where it says so."""
-    try:
-        import warp
-
-        device = warp.get_cuda_device()
-        return (device.total_memory - device.free_memory) / 2**20
-    except Exception:  # no Warp, no CUDA: what JAX says
-        stats = jax.local_devices()[0].memory_stats()
+    stats = jax.local_devices()[0].memory_stats()
+    if jax.default_backend() != "gpu" or importlib.util.find_spec("warp") is None:
         return stats["bytes_in_use"] / 2**20 if stats else None
+    import warp
+
+    device = warp.get_cuda_device()
+    return (device.total_memory - device.free_memory) / 2**20
 
 
 def _driver() -> str:

@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-SCENES = ("reach-v3", "push-v3", "drawer-open-v3", "door-open-v3", "pick-place-v3", "window-open-v3")
+SCENES = ("reach-v3", "push-v3", "drawer-close-v3", "door-open-v3", "pick-place-v3", "window-open-v3")
 _PEERS = ("AsyncVectorEnv", "EnvPool", "MTCWorldMJX")
 _ON_CPU = {"JAX_PLATFORMS": "cpu"}
 
@@ -17,6 +17,8 @@ class Part(NamedTuple):
     seconds: float  # after which it is ended
     least: float = 20.0  # seconds without which it is not worth beginning
     environment: dict[str, str] = {}  # noqa: RUF012 -- of the process
+    beside: bool = False  # goes on while the next parts are measured
+    waits: bool = False  # for those beside
 
 
 def parts(platform: str, directory: str) -> list[Part]:
@@ -26,29 +28,31 @@ def parts(platform: str, directory: str) -> list[Part]:
 
 def _on_gpu(directory: str) -> list[Part]:
     cheetah, ml10 = "cheetah-dir", "metaworld/ML10"
-    scenes = ["ant-dir", *(f"metaworld/{name}/mt1" for name in SCENES), "metaworld/MT10"]
+    truth = (directory, [cheetah], SCENES)
     return [
-        Part("kernels", "Warp's kernels", "kernels.compile_all", ([cheetah, ml10],), 75, 20, _ON_CPU),
-        Part("stepping", f"{cheetah}, warp", "stepping.rates", (cheetah, "warp", [2048, 8192], 50), 60),
-        Part("stepping", f"{ml10}, warp", "stepping.rates", (ml10, "warp", [2050, 8190], 50), 90),
-        Part("kernels", "Warp's kernels", "kernels.compile_all", (scenes,), 60, 20, _ON_CPU),
-        Part("right", "states of C MuJoCo", "right.truth", (directory, [cheetah, "ant-dir"], SCENES), 90, 20, _ON_CPU),
-        Part("right", "distance from C MuJoCo", "right.distances", (directory, "warp"), 90),
-        Part("right", "meta-gradient", "right.gradients", (directory,), 60),
-        Part("result", "ml1-reach-rl2", "result.to_success", ("ml1-reach-rl2", "gpu", 0.9), 200, 60),
-        Part("training", "cheetah-dir-maml", "training.speed", ("cheetah-dir-maml", "warp", 8), 60),
-        Part("training", "ml10-rl2", "training.speed", ("ml10-rl2", "warp", 25), 90),
-        Part("training", "mt10-ppo", "training.speed", ("mt10-ppo", "warp", 4), 90),
-        Part("trace", "ml10-rl2", "trace.heaviest", ("ml10-rl2", "warp", 25, directory), 60),
+        Part("right", "states of C MuJoCo", "right.truth", truth, 120, 20, _ON_CPU, beside=True),
+        Part("kernels", "Warp's kernels", "kernels.compile_all", ([cheetah, ml10],), 100, 20, _ON_CPU),
+        Part("stepping", f"{cheetah}, warp", "stepping.rates", (cheetah, "warp", [2048, 8192], 50), 40),
+        Part("stepping", f"{ml10}, warp", "stepping.rates", (ml10, "warp", [2050, 8190], 50), 75),
+        Part("result", "ml1-reach-rl2", "result.to_success", ("ml1-reach-rl2", "gpu", 0.9), 185, 60),
+        Part("right", "meta-gradient", "right.gradients", (directory,), 45, 10, waits=True),
+        Part("right", "distance from C MuJoCo", "right.distances", (directory, "warp"), 45),
+        Part("training", "cheetah-dir-maml", "training.speed", ("cheetah-dir-maml", "warp", 8), 45),
+        Part("trace", "ml10-rl2", "trace.heaviest", ("ml10-rl2", "warp", 25, directory), 50),
+        Part("training", "ml10-rl2", "training.speed", ("ml10-rl2", "warp", 25, 100), 60),
+        Part("stepping", f"{cheetah}, warp", "stepping.rates", (cheetah, "warp", [16384, 512], 50), 40),
         Part("stepping", f"{ml10}, warp", "stepping.rates", (ml10, "warp", [16380, 510], 50), 60),
-        Part("stepping", f"{cheetah}, warp", "stepping.rates", (cheetah, "warp", [16384, 512], 50), 45),
         Part("stepping", f"{ml10}, warp, one after the other", "stepping.rates", (ml10, "warp", [2050], 50, 1), 45),
-        Part("stepping", f"{cheetah}, mujoco", "stepping.rates", (cheetah, "mujoco", [512, 2048], 50), 40, 15, _ON_CPU),
-        Part("stepping", f"{ml10}, mujoco", "stepping.rates", (ml10, "mujoco", [510, 2050], 50), 60, 20, _ON_CPU),
+        Part("stepping", f"{cheetah}, mujoco", "stepping.rates", (cheetah, "mujoco", [512, 2048], 50), 30, 15, _ON_CPU),
+        Part("stepping", f"{ml10}, mujoco", "stepping.rates", (ml10, "mujoco", [510, 2050], 50), 45, 20, _ON_CPU),
+        Part("training", "mt10-ppo", "training.speed", ("mt10-ppo", "warp", 4, 100), 90),
         Part("stepping", f"{cheetah}, mjx", "stepping.rates", (cheetah, "mjx", [2048, 512, 8192], 20), 90, 40),
         Part("stepping", "reach-v3, MTCWorldMJX", "stepping.peer", ("MTCWorldMJX", "reach-v3", 512, 50), 60),
+        Part("training", "ml1-reach-rl2", "training.speed", ("ml1-reach-rl2", "warp", 32, 100), 60),
+        Part("kernels", "Warp's kernels", "kernels.compile_all", (["ant-dir"],), 60, 20, _ON_CPU),
+        Part("right", "states of C MuJoCo", "right.truth", (directory, ["ant-dir"], ()), 60, 20, _ON_CPU),
+        Part("right", "distance from C MuJoCo", "right.distances", (directory, "warp"), 45),
         Part("right", "distance from C MuJoCo", "right.distances", (directory, "mjx"), 60, 40),
-        Part("training", "ml1-reach-rl2", "training.speed", ("ml1-reach-rl2", "warp", 25), 60),
     ]
 
 

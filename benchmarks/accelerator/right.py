@@ -46,7 +46,8 @@ def truth(
     for name in arrays["names"]:
         env = _c_env(name)
         tasks, actions = _actions(name, env, worlds)
-        arrays |= {f"{name} {key}": value for key, value in _play(env, tasks, actions).items()}
+        played = jax.jit(jax.vmap(_play(env)))(tasks, actions)
+        arrays |= {f"{name} {key}": np.asarray(value) for key, value in played.items()}
         arrays |= {f"{name} tasks": np.asarray(tasks), f"{name} actions": actions}
     yield {"what": "states of C MuJoCo", "note": f"{len(arrays['names'])} scenes, {worlds} worlds, {STEPS} steps"}
     batch, gradient = _gradient_on(horizon)
@@ -69,8 +70,8 @@ def distances(directory: str, physics: str) -> Iterator[dict[str, Any]]:
             continue
         theirs = {key: arrays[f"{name} {key}"] for key in ("qpos", "qvel", "mocap_pos", "after", "obs")}
         tasks, actions = jnp.asarray(arrays[f"{name} tasks"]), arrays[f"{name} actions"]
-        step = np.abs(_one_step(env, tasks, actions, theirs) - theirs["after"]).max(axis=(0, 2))
-        ours = _play(env, tasks, actions)
+        ours, stepped = _both(env)(tasks, actions, theirs)
+        ours, step = jax.tree.map(np.asarray, ours), np.abs(np.asarray(stepped) - theirs["after"]).max(axis=(0, 2))
         apart = _apart(name, ours, theirs)
         on_cpu = table.get(name.split("/")[1]) if name.startswith("metaworld/") else None
         note = f"after one step from C's states: median {np.median(step):.1g}, worst {step.max():.1g}; worlds: {len(actions)}"
@@ -83,7 +84,7 @@ def distances(directory: str, physics: str) -> Iterator[dict[str, Any]]:
 def gradients(directory: str) -> Iterator[dict[str, Any]]:
     """Rows of the relative difference of the meta-gradient here from the CPU's, by precision of matrix products."""
     arrays = np.load(Path(directory) / FILE)
-    structure = jax.eval_shape(lambda: _batch(int(arrays["horizon"])))
+    structure = jax.eval_shape(lambda key: _batch(int(arrays["horizon"]), key), jax.random.key(0))
     count = len(jax.tree.leaves(structure))
     leaves = [jnp.asarray(arrays[f"gradient {i}"]) for i in range(count)]
     batch, theirs = jax.tree.unflatten(jax.tree.structure(structure), leaves), []
@@ -125,8 +126,8 @@ def _actions(name: str, env: MetaEnv, worlds: int) -> tuple[Any, np.ndarray]:
     return tasks, np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
 
 
-def _play(env: MetaEnv, tasks: Any, actions: np.ndarray) -> dict[str, np.ndarray]:
-    """From resets on: `qpos`, `qvel`, `mocap_pos` before each step, `after` (positions) and `obs`; `[worlds, STEPS, *]`."""
+def _play(env: MetaEnv) -> Callable:
+    """From a reset on: `qpos`, `qvel`, `mocap_pos` before each step, `after` (positions) and `obs`; `[STEPS, *]`."""
 
     def run(task: Any, actions: jax.Array) -> dict[str, jax.Array]:
         def step(state: Any, action: jax.Array) -> tuple[Any, dict[str, jax.Array]]:
@@ -137,11 +138,11 @@ def _play(env: MetaEnv, tasks: Any, actions: np.ndarray) -> dict[str, np.ndarray
 
         return jax.lax.scan(step, env.reset(jax.random.key(0), task)[0], actions)[1]
 
-    return jax.tree.map(np.asarray, jax.jit(jax.vmap(run))(tasks, actions))
+    return run
 
 
-def _one_step(env: MetaEnv, tasks: Any, actions: np.ndarray, theirs: dict[str, np.ndarray]) -> np.ndarray:
-    """Positions `[worlds, STEPS, nq]` after one step from each of their states."""
+def _one_step(env: MetaEnv) -> Callable:
+    """Positions `[STEPS, nq]` after one step from each of their states."""
 
     def run(task: Any, actions: jax.Array, theirs: dict[str, jax.Array]) -> jax.Array:
         first, _ = env.reset(jax.random.key(0), task)
@@ -153,7 +154,13 @@ def _one_step(env: MetaEnv, tasks: Any, actions: np.ndarray, theirs: dict[str, n
 
         return jax.vmap(step)(actions, theirs["qpos"], theirs["qvel"], theirs["mocap_pos"])
 
-    return np.asarray(jax.jit(jax.vmap(run))(tasks, actions, theirs))
+    return run
+
+
+def _both(env: MetaEnv) -> Callable:
+    """`_play` and `_one_step` of all worlds as one program."""
+    play, one_step = _play(env), _one_step(env)
+    return jax.jit(jax.vmap(lambda task, actions, theirs: (play(task, actions), one_step(task, actions, theirs))))
 
 
 def _physics(state: Any) -> Any:
@@ -191,10 +198,10 @@ def _loss(horizon: int) -> Callable:
     return lambda meta, support, query: meta_loss(meta, inner, config, support, query, Weights(0.0, 0.0))[0]
 
 
-def _batch(horizon: int) -> Any:
+def _batch(horizon: int, key: Any) -> Any:
     """Meta-parameters, and the support and query rounds that their policy gathered."""
     inner, algorithm = _inner(horizon), _config(horizon).algorithm
-    key_meta, key_tasks, key_trial = jax.random.split(jax.random.key(0), 3)
+    key_meta, key_tasks, key_trial = jax.random.split(key, 3)
     meta = inner.init(key_meta)
     tasks = jax.vmap(inner.env.sample_task)(jax.random.split(key_tasks, TASKS))
     trial = inner.run_trial(meta, inner.policy.init_stats(), tasks, key_trial, (TASKS, algorithm.envs_per_task))
@@ -203,7 +210,7 @@ def _batch(horizon: int) -> Any:
 
 def _gradient_on(horizon: int) -> tuple[Any, Any]:
     """A batch, and the meta-gradient on it a little away from the parameters that gathered it, where all terms count."""
-    meta, support, query = jax.jit(lambda: _batch(horizon))()
+    meta, support, query = jax.jit(lambda key: _batch(horizon, key))(jax.random.key(0))
     leaves, structure = jax.tree.flatten(meta)
     keys = jax.random.split(jax.random.key(1), len(leaves))
     moved = [leaf + 0.01 * jax.random.normal(k, leaf.shape) for leaf, k in zip(leaves, keys, strict=True)]

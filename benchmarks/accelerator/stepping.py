@@ -10,6 +10,7 @@ import jax
 
 from ... import rollout
 from ...envs import make
+from ...envs.physics import complaints
 from ...types import MetaEnv, Suite
 from .. import random_policy, timing
 from ..metaworld import packages
@@ -46,7 +47,7 @@ def rates(
             "bar": bar and ("at least", bar),
             "compile_seconds": compile_seconds,
             "memory_mib": card.memory_mib(),
-            "note": f"{steps} steps, median of {REPEATS}{_dropped()}",
+            "note": f"{steps} steps, median of {REPEATS}{''.join(f'; {words}' for words in complaints())}",
         }
 
 
@@ -76,13 +77,3 @@ def peer(package: str, name: str, num_envs: int, steps: int) -> Iterator[dict[st
         yield row | {"note": f"skipped: {package} is not installed"}
     else:
         yield row | {"value": rate, "unit": "steps/s", "note": f"{steps} steps, median of 3"}
-
-
-def _dropped() -> str:
-    """What Warp had no room for."""
-    try:
-        from ...envs.physics.warp_worlds import overflows
-    except ImportError:
-        return ""
-    lost = sorted({f"{capacity.scene} {what}" for capacity, what in overflows()})
-    return f"; no room for {', '.join(lost)}" if lost else ""

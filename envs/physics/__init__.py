@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import sys
 from collections.abc import Callable, Sequence
 
 import jax
@@ -10,7 +11,16 @@ from mujoco import MjModel
 from ...errors import lookup
 from .base import ModelParams, Physics, PhysicsState
 
-__all__ = ["BACKENDS", "ModelParams", "Physics", "PhysicsState", "make_physics", "resolve_backend", "together"]
+__all__ = [
+    "BACKENDS",
+    "ModelParams",
+    "Physics",
+    "PhysicsState",
+    "complaints",
+    "make_physics",
+    "resolve_backend",
+    "together",
+]
 
 BACKENDS = {
     "auto": "mujoco on CPU; warp (mjx where warp is missing) on CUDA; mjx on TPU",
@@ -54,3 +64,9 @@ def together(physics: Sequence[Physics]) -> Callable | None:
     if step is None or len({type(each) for each in physics}) > 1:
         return None
     return lambda states, ctrls: step(physics, states, ctrls)
+
+
+def complaints() -> list[str]:
+    """What the simulators of this process had to leave out since this was last asked, in words. Waits for the device."""
+    worlds = sys.modules.get(f"{__name__}.warp_worlds")  # where it was never used, Warp need not be there
+    return worlds.complaints() if worlds is not None else []

@@ -19,7 +19,7 @@ import warp as wp
 from mujoco.mjx.third_party import mujoco_warp as mjw
 
 from .base import Array
-from .capacities import Capacity
+from .capacities import OPTION, Capacity
 from .mujoco import digest
 
 _OVERFLOWS = {"contacts": mjw.OverflowType.BROADPHASE | mjw.OverflowType.NARROWPHASE, "rows": mjw.OverflowType.NEFC}
@@ -89,11 +89,12 @@ class Worlds:
 
     def prepare(self, substeps: int) -> Callable[[Any], None]:
         """`run` as a function of a stream: on a GPU the launch of one graph, with the kernels loaded."""
-        if not self.input.device.is_cuda:
+        device: Any = self.input.device
+        if not device.is_cuda:
             return lambda stream: self.run(substeps)
         if substeps not in self._graphs:
             self.run(substeps)  # loads the kernels, which cannot be done while a graph is captured
-            with wp.ScopedCapture(self.input.device) as capture:
+            with wp.ScopedCapture(device) as capture:
                 self.run(substeps)
             self._graphs[substeps] = capture.graph
         return lambda stream: wp.capture_launch(self._graphs[substeps], stream=stream)
@@ -253,11 +254,20 @@ def _worlds(programs: Sequence[Program], counts: Sequence[int], device: Any) -> 
     return found
 
 
-def overflows() -> list[tuple[Capacity, str]]:
-    """What did not fit since this was last asked: capacities, and of what ("contacts" or "rows"). Waits for the device."""
-    found: dict[tuple[Capacity, str], None] = {}
-    for (scene, *_), worlds in _WORLDS.items():
+def complaints() -> list[str]:
+    """Scenes in which more touched than there was room for since this was last asked, in words. Waits for the device."""
+    said = {}
+    for (scene, *_), worlds in list(_WORLDS.items()):
         flags = int(np.bitwise_or.reduce(worlds.data.overflow.numpy(), initial=0))
         worlds.data.overflow.zero_()
-        found |= {(scene.capacity, what): None for what, mask in _OVERFLOWS.items() if flags & mask}
-    return list(found)
+        name, contacts, rows = scene.capacity
+        room = {
+            "contacts": f"{contacts} contacts in the mean of all worlds",
+            "rows": f"{rows} constraint rows of a world",
+        }
+        for what in (what for what, mask in _OVERFLOWS.items() if flags & mask):
+            said[
+                f"warp: {name or 'a scene'} has room for {room[what]}; more came and were left out. Raise {OPTION} (a factor, "
+                f"now {os.environ.get(OPTION) or 1})."
+            ] = None
+    return list(said)

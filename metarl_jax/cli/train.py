@@ -5,6 +5,7 @@ import dataclasses
 import shlex
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,7 @@ import tyro
 from .. import presets, sharding
 from ..algorithms import ALGORITHMS, make_algorithm
 from ..config import ExperimentConfig, changed_fields
+from ..envs import physics
 from ..envs.physics.mujoco import num_threads
 from ..errors import ConfigError, lookup, nearest_divisors
 from ..runs import judging, runlog, training
@@ -179,13 +181,26 @@ def _train(runs: list[Run], algorithm, judge, mesh, started: float) -> list[dict
         if not sharding.is_first_process():
             return training.train(runs, algorithm, judge, lambda row: None, mesh, started)
         with console.training_bar(runs[0].config) as progress:
-            return training.train(runs, algorithm, judge, progress, mesh, started)
+            watched = _with_complaints(progress, runs[0].config.checkpoint_every)
+            return training.train(runs, algorithm, judge, watched, mesh, started)
 
     try:
         return together(runs, mesh, started)
     except TooLarge as error:
         print(f"{error}: they are trained one after the other", file=sys.stderr)
         return [summary for each in runs for summary in together([each], sharding.make_mesh(1), None)]
+
+
+def _with_complaints(progress: Callable[[dict], None], every: int) -> Callable[[dict], None]:
+    """`progress`, and at checkpoints what the simulator has to say."""
+
+    def tell(row: dict) -> None:
+        progress(row)
+        if row["iteration"] % every == 0:
+            for complaint in physics.complaints():
+                print(f"warning: {complaint}", file=sys.stderr)
+
+    return tell
 
 
 def _configs(options: TrainOptions) -> list:

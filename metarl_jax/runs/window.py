@@ -54,16 +54,18 @@ def make_window(algorithm: Algorithm, keys: Key, size: int) -> Callable:
       size: the greatest number of iterations per call.
     """
 
+    iterate = jax.jit(algorithm.iterate, inline=True)  # traced once, though it is asked twice
+
     def window(state: RunState, key: Key, count: Array) -> tuple[RunState, dict[str, Array]]:
         def body(i: Array, carry):
             state, logs = carry
-            state, metrics = algorithm.iterate(state, jax.random.fold_in(key, state.step))
+            state, metrics = iterate(state, jax.random.fold_in(key, state.step))
             watched = {name: m for name, m in metrics.items() if not name.startswith(("return_", "success_"))}
             finite = [jnp.isfinite(x).all() for x in jax.tree.leaves((state.params, watched))]
             metrics = metrics | {"finite": jnp.stack(finite).all()}
             return state, jax.tree.map(lambda log, m: log.at[i].set(m), logs, metrics)
 
-        shapes = jax.eval_shape(lambda s: algorithm.iterate(s, key)[1], state)
+        shapes = jax.eval_shape(iterate, state, key)[1]
         logs = {name: jnp.zeros(size, m.dtype) for name, m in shapes.items()} | {"finite": jnp.zeros(size, bool)}
         return jax.lax.fori_loop(0, count, body, (state, logs))
 

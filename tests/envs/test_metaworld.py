@@ -16,6 +16,13 @@ from metarl_jax.envs.metaworld.env import HORIZON
 from metarl_jax.errors import ConfigError
 
 NUM_STEPS = 150
+EVERY_DAY = list(FAMILIES)[::3]  # the others are beside them in kind: `pytest -m slow` has them
+
+
+def families(names):
+    """Parametrisation over families, of which a third is not slow."""
+    marked = [name if name in EVERY_DAY else pytest.param(name, marks=pytest.mark.slow) for name in names]
+    return pytest.mark.parametrize("name", marked)
 
 
 @functools.cache
@@ -50,7 +57,7 @@ def test_constants(name):
     assert env.spec.horizon == theirs.max_path_length == HORIZON
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@families(FAMILIES)
 def test_reset_observations(name):
     env, theirs = make_pair(name)
     vectors = suites.family_vectors(name, seed=1)[:5]
@@ -82,14 +89,14 @@ def double_precision():
     jax.config.update("jax_enable_x64", False)
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@families(FAMILIES)
 def test_steps_from_the_package_states(name, double_precision):
     errors = reference.step_errors(make(f"metaworld/{name}/mt1", physics="mujoco"), *expert_episode(name))
     worst = {key: error.max() for key, error in errors.items()}
     assert max(worst.values()) < 1e-5, worst  # the package computes some terms in single precision
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@families(FAMILIES)
 def test_steps_from_the_package_states_in_single_precision(name):
     """Every step, but those where the hand's target, rounded, moves a loose object on edge elsewhere."""
     errors = reference.step_errors(make_pair(name)[0], *expert_episode(name))
@@ -100,7 +107,7 @@ def test_steps_from_the_package_states_in_single_precision(name):
     assert max(worst.values()) < 1e-4, worst
 
 
-@pytest.mark.parametrize("name", [name for name, family in FAMILIES.items() if family.reward_v1 is not None])
+@families(name for name, family in FAMILIES.items() if family.reward_v1 is not None)
 def test_first_reward_design(name, double_precision):
     vector = rounded_vector(name)
     theirs = reference.make_reference(name, vector, show_goal=True, reward="v1")
@@ -156,7 +163,7 @@ def test_scene_steps_as_the_package_model(name):
         assert ours.ncon == data.ncon
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@families(FAMILIES)
 def test_free_running(name, double_precision):
     env, theirs = make(f"metaworld/{name}/mt1", physics="mujoco"), make_theirs(name)
     vector = suites.family_vectors(name, seed=0)[3]
@@ -165,7 +172,7 @@ def test_free_running(name, double_precision):
     assert reference.free_running_error(env, vector, episode).max() < 1e-6
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@families(FAMILIES)
 def test_fresh_task_vectors(name):
     family = FAMILIES[name]
     keys = jax.random.split(jax.random.key(0), 500)
@@ -215,7 +222,7 @@ def test_goal_is_hidden_for_meta_learning():
     assert (env.step(state, jnp.ones(4), task)[1].obs[36:] == 0).all()
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@families(FAMILIES)
 def test_goal_vectors_are_those_of_the_package(name):
     benchmark = metaworld.ML1(name, seed=3)
     for split, tasks in (("train", benchmark.train_tasks), ("test", benchmark.test_tasks)):
