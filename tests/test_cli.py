@@ -128,7 +128,8 @@ def test_evaluate(metarl, copy_of):
     shown = [word for row in rows for word in row if word in ("0", "1", "2")]
     assert shown == ["0", "2"]
     for point in (0, 2):
-        assert f"{curve['iqm'][point]:.1f}" in out
+        value = curve["iqm"][point]
+        assert f"{value:.{2 if abs(value) < 10 else 1}f}" in out
     (plot,) = (copy_of / "plots").glob("adaptation-*.png")
     assert matplotlib.image.imread(plot).std() > 0.0
     assert "4 held-out tasks" not in out and "6 held-out tasks" in out
