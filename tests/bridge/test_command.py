@@ -50,7 +50,7 @@ def save_run(directory, config):
     env = envs.make(config.env, horizon=config.horizon)
     algorithm = make_algorithm(config.algorithm, env, config.policy, config.iterations)
     checkpoints = Checkpoints(directory / "checkpoints", 1)
-    checkpoints.save(jax.jit(algorithm.init)(jax.random.key(0)), None)
+    checkpoints.save(jax.jit(algorithm.init)(jax.random.key(0)))
     checkpoints.close()
     return directory
 
