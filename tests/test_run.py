@@ -2,7 +2,6 @@
 
 import dataclasses
 import errno
-import functools
 import json
 import os
 import shutil
@@ -549,9 +548,10 @@ def test_second_ctrl_c_within_a_window(tmp_path):
 def test_ctrl_c_while_compiling(tmp_path):
     """Nothing has begun: one word, exit code 130, and the directory can be begun or resumed as if it were not there."""
     argv = [*START, *SMALL, "--window", "1"]
-    heard = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs do not hear it
+    # A shell's background jobs do not hear Ctrl-C, and hand that on.
+    hears = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    process = subprocess.Popen(argv, cwd=tmp_path, preexec_fn=heard, **pipes)
+    process = subprocess.Popen([sys.executable, "-c", hears, *argv], cwd=tmp_path, **pipes)
     wait_until((tmp_path / "run" / "config.json").exists, process)
     try:
         time.sleep(1.0)

@@ -119,7 +119,7 @@ def processes(run, argv, devices=1):
 def test_two_processes_are_one(one_device, tmp_path, name):
     first, second = processes(tmp_path / "run", RUNS[name])
     said = finish(first)
-    assert "held-out tasks" in said and "held-out tasks" not in finish(second)  # the first alone shows
+    assert "environment steps in" in said and "environment steps in" not in finish(second)  # the first alone shows
     assert_same(tmp_path / "run", one_device(name))
     rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert [row["iteration"] for row in rows] == [1, 2, 3]

@@ -74,13 +74,14 @@ def parse_train(argv: list[str]) -> TrainOptions:
     options = tyro.cli(TrainOptions, args=argv, prog=prog, default=TrainOptions(default))
     options = dataclasses.replace(options, config=presets.scaled(options.config, options.scale))
     if resume is not None:
-        changed = set(changed_fields(default, options.config)) - {"iterations", "schedule_iterations"}
+        before = runlog.read_config(Path(resume))
+        changed = set(changed_fields(before, options.config)) - {"iterations", "schedule_iterations"}
         if changed or options.run_dir:
             names = ", ".join(sorted(changed | ({"run_dir"} if options.run_dir else set())))
             raise ConfigError(
                 f"a resumed run keeps its configuration: {names} cannot change (only iterations and schedule_iterations can)."
             )
-        config = _with_the_end_of_schedules(default, options.config)
+        config = _with_the_end_of_schedules(before, options.config)
         options = dataclasses.replace(options, resume=Path(resume), config=config)
     return _checked(options)
 

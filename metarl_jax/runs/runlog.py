@@ -48,7 +48,11 @@ class RunLog:
                 )
             directory.mkdir(parents=True, exist_ok=True)
             log = cls(directory)  # from here on nobody else writes there
-            log.write_config(config)
+            try:
+                log.write_config(config)
+            except BaseException:
+                log.close()
+                raise
             return log
 
     @classmethod
