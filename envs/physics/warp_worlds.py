@@ -256,7 +256,7 @@ def _worlds(programs: Sequence[Program], counts: Sequence[int], device: Any) -> 
 
 def complaints() -> list[str]:
     """Scenes in which more touched than there was room for since this was last asked, in words. Waits for the device."""
-    said = {}
+    said: dict[str, None] = {}
     for (scene, *_), worlds in list(_WORLDS.items()):
         flags = int(np.bitwise_or.reduce(worlds.data.overflow.numpy(), initial=0))
         worlds.data.overflow.zero_()
