@@ -23,8 +23,9 @@ CALLBACKS = (
     "xla_ffi_partitioned_python",
     "metarl_host_call",
 )
-SMALL = [("cheetah-dir", "warp"), ("cheetah-dir", "mjx"), ("ant-dir", "warp")]
-LARGE = [("metaworld/ML10", "warp"), ("metaworld/MT50", "warp"), ("metaworld/box-close-v3", "warp")]
+SMALL = [("cheetah-dir", "warp")]
+LARGE = [("cheetah-dir", "mjx"), ("ant-dir", "warp")]
+LARGE += [("metaworld/ML10", "warp"), ("metaworld/MT50", "warp"), ("metaworld/box-close-v3", "warp")]
 
 
 def lowered(env, config, policy):
