@@ -2,6 +2,8 @@
 
 From Python, a run is an environment, an algorithm and a loop:
 
+    import jax
+
     from metarl_jax import PRESETS, make_algorithm
     from metarl_jax.envs import make
 
