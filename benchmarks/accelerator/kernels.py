@@ -9,14 +9,12 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from pathlib import Path
 from typing import Any
 from unittest import mock
 
 from ...envs import make
 from ...types import Suite
 
-_ENOUGH = 70  # modules in the cache, with which it is taken for whole
 _BLOCK = 256  # threads, where a launch does not say
 Module = tuple[Any, int]  # a Warp module, and for which size of blocks
 
@@ -32,11 +30,6 @@ def compile_all(names: Sequence[str], arch: int | None = None) -> Iterator[dict[
 
     start = time.monotonic()
     row = {"what": f"Warp's kernels: {', '.join(names)}", "unit": "s"}
-    wp.init()
-    kept = len(list(Path(wp.config.kernel_cache_dir).rglob("*.cubin")))
-    if kept >= _ENOUGH:
-        yield row | {"note": f"not compiled: the cache holds {kept} modules"}
-        return
     modules: dict[Module, None] = {}
     for name in names:
         modules |= dict.fromkeys(needed(name))
