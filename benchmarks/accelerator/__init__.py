@@ -21,6 +21,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from .. import isolated
 from . import card
 from .plan import Part, parts
@@ -90,11 +92,9 @@ def _rows(part: Part, seconds: float) -> Iterator[Row]:
 
 
 def _cache() -> dict[str, str]:
-    """Where programs of all parts are kept, unless the environment says so."""
-    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
-        return {}
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return {"JAX_COMPILATION_CACHE_DIR": os.path.join(home, "metarl_jax")}
+    """Where this process keeps compiled programs, for those of all parts."""
+    directory = jax.config.jax_compilation_cache_dir
+    return {"JAX_COMPILATION_CACHE_DIR": directory} if directory else {}
 
 
 def _judged(row: Row) -> Row:
