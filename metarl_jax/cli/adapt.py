@@ -9,14 +9,13 @@ import tyro
 
 from ..algorithms import online
 from ..algorithms.online import OnlineConfig
-from ..config import changed_fields
 from ..errors import lookup
 from ..policies import make_policy
 from ..runs import runlog
 from ..runs.window import evaluation_key
 from ..show import console, plots
 from .load import check_fits, make_env, restore
-from .options import check_ranges, parse, spell
+from .options import check_ranges, differences, given, parse, spell
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,22 +61,19 @@ def run(argv: list[str]) -> int:
     with runlog.readable_errors(options.run):
         algorithm, state = restore(options.run, config, trained, options.checkpoint)
         policy = make_policy(config.policy, trained.spec)
-        own = config.evaluation.following(algorithm.adaptation)
-        episodes = own.episodes if options.episodes is None else options.episodes
-        steps = own.steps if options.steps is None else options.steps
-        shape = (options.tasks, episodes)
+        asked = dataclasses.replace(config.evaluation, **given(options, "episodes", "steps"))
+        own, settings = (each.following(algorithm.adaptation) for each in (config.evaluation, asked))
+        steps, shape = settings.steps, (options.tasks, settings.episodes)
         compare = jax.jit(
             lambda state, key: online.compare(options.online, algorithm, policy, env, state, key, shape, steps)
         )
         report = online.report(compare(state, evaluation_key(seed)))
         report |= {"env": env.spec.name, "iteration": int(state.step), "seed": seed}
-        report |= {"tasks": options.tasks, "episodes": episodes, "steps": steps, "horizon": env.spec.horizon}
+        report |= {"tasks": options.tasks, "episodes": settings.episodes, "steps": steps, "horizon": env.spec.horizon}
         report["online"] = dataclasses.asdict(options.online)
         name = f"online-{env.spec.name.replace('/', '-')}-iteration-{int(state.step)}-tasks-{options.tasks}-seed-{seed}"
-        changed = {"episodes": episodes} if episodes != own.episodes else {}
-        changed |= {"steps": steps} if steps != own.steps else {}
-        changed |= {f"online.{n}": getattr(options.online, n) for n in changed_fields(OnlineConfig(), options.online)}
-        name += spell(changed)
+        learning = differences(OnlineConfig(), options.online)
+        name += spell(differences(own, settings) | {f"online.{field}": value for field, value in learning.items()})
         written = options.run / "eval" / f"{name}.json", options.run / "plots" / f"{name}.png"
         runlog.write_atomically(written[0], json.dumps(report, indent=2))
         plots.online_curve(report, written[1], f"{config.preset}: learning on in {env.spec.name}")

@@ -6,13 +6,12 @@ from pathlib import Path
 
 import tyro
 
-from ..config import changed_fields
 from ..errors import ConfigError, lookup
 from ..runs import judging, runlog
 from ..runs.signals import interruptibly
 from ..show import console
 from .load import check_fits, make_env, restore
-from .options import parse, spell
+from .options import differences, given, parse, spell
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,12 +81,12 @@ def run(argv: list[str]) -> int:
 
 
 def _evaluate_natively(options, config) -> int:
-    asked = {name: getattr(options, name) for name in ("tasks", "episodes", "horizon", "seed")}
-    asked |= {"steps": max(options.steps, default=None)}
+    asked = given(options, "tasks", "episodes", "horizon", "seed")
+    asked |= {"steps": max(options.steps)} if options.steps else {}
     wanted = dataclasses.replace(
         config,
         physics=options.physics or config.physics,
-        evaluation=dataclasses.replace(config.evaluation, **{k: v for k, v in asked.items() if v is not None}),
+        evaluation=dataclasses.replace(config.evaluation, **asked),
     )
     eval_env, env = make_env(wanted, "test"), make_env(config, "train")
     check_fits(env.spec, eval_env.spec)
@@ -104,8 +103,7 @@ def _evaluate_natively(options, config) -> int:
 
 def _differences(config, judge: judging.Judge) -> str:
     """What sets an evaluation apart from the run's own, as the end of a file's name."""
-    own, asked = config.evaluation.following(judge.adaptation), judge.settings
-    changed = {name: getattr(asked, name) for name in changed_fields(own, asked)}
+    changed = differences(config.evaluation.following(judge.adaptation), judge.settings)
     changed |= {"physics": judge.config.physics} if judge.config.physics != config.physics else {}
     return spell(changed)
 

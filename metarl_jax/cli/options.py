@@ -4,6 +4,7 @@ from typing import Any, TypeVar
 
 import tyro
 
+from ..config import changed_fields
 from ..errors import ConfigError
 
 T = TypeVar("T")
@@ -51,6 +52,16 @@ def take(argv: list[str], flag: str) -> str | None:
             del argv[index]
             return argv.pop(index)
     return None
+
+
+def given(options: object, *names: str) -> dict[str, Any]:
+    """Those of the options with these names that are there."""
+    return {name: value for name in names if (value := getattr(options, name)) is not None}
+
+
+def differences(own: object, asked: object) -> dict[str, Any]:
+    """The fields of `asked` whose values are not those of `own`, a configuration of the same kind."""
+    return {name: getattr(asked, name) for name in changed_fields(own, asked)}
 
 
 def spell(settings: dict[str, Any]) -> str:

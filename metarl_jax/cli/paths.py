@@ -8,12 +8,11 @@ import numpy as np
 import tyro
 
 from .. import evaluation, rollout
-from ..config import changed_fields
 from ..errors import ConfigError, lookup
 from ..runs import judging, runlog
 from ..show import plots
 from .load import make_envs, restore
-from .options import check_ranges, parse, spell
+from .options import check_ranges, differences, given, parse, spell
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,14 +46,13 @@ def run(argv: list[str]) -> int:
     config = runlog.read_config(options.run)
     if not config.env.startswith("point"):
         raise ConfigError(f"the run was trained on {config.env!r}: only paths on the plane (point...) can be drawn.")
-    asked = {name: getattr(options, name) for name in ("tasks", "steps", "seed") if getattr(options, name) is not None}
-    evaluated = dataclasses.replace(config.evaluation, **asked)
+    evaluated = dataclasses.replace(config.evaluation, **given(options, "tasks", "steps", "seed"))
     trained, env = make_envs(dataclasses.replace(config, evaluation=evaluated))
     with runlog.readable_errors(options.run):
         algorithm, state = restore(options.run, config, trained, options.checkpoint)
     own, settings = (each.following(algorithm.adaptation) for each in (config.evaluation, evaluated))
-    changed = {name: getattr(settings, name) for name in changed_fields(own, settings)}
-    out = options.out or options.run / "plots" / f"paths-iteration-{int(state.step)}{spell(changed)}.png"
+    name = f"paths-iteration-{int(state.step)}{spell(differences(own, settings))}.png"
+    out = options.out or options.run / "plots" / name
     tasks, key = judging.draw_tasks(settings, env), judging.episodes_key(settings, config.seed)
 
     @jax.jit

@@ -14,7 +14,7 @@ from ..runs import judging, runlog
 from ..show import video
 from ..types import Suite
 from .load import HOST, check_fits, make_env, restore
-from .options import check_ranges, parse
+from .options import check_ranges, given, parse
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +95,6 @@ def run(argv: list[str]) -> int:
 def _run_scene(options):
     """The adapted policy of a run on one of the tasks that it is judged on."""
     config = runlog.read_config(options.run)
-    asked = {name: getattr(options, name) for name in ("steps", "seed") if getattr(options, name) is not None}
     if options.task >= config.evaluation.tasks:
         raise ConfigError(f"--task must be below {config.evaluation.tasks}, the run's number of tasks to be judged on.")
     config = dataclasses.replace(config, physics=options.physics or config.physics)
@@ -105,7 +104,8 @@ def _run_scene(options):
     check_fits(trained.spec, env.spec)
     with runlog.readable_errors(options.run):
         algorithm, state = restore(options.run, config, trained, options.checkpoint or "latest")
-    settings = dataclasses.replace(config.evaluation, **asked).following(algorithm.adaptation)
+    asked = dataclasses.replace(config.evaluation, **given(options, "steps", "seed"))
+    settings = asked.following(algorithm.adaptation)
     env, task = rollout.row(env, judging.draw_tasks(settings, env), options.task)
     out = options.run / "plots" / f"video-steps{settings.steps}-task{options.task}-seed{settings.seed}.mp4"
 
