@@ -46,7 +46,7 @@ class MetaIteration:
         self.env_steps = seeds * algorithm.env_steps_per_iteration
         keys = jax.tree.map(lambda *keys: jnp.stack(keys), *[window.run_keys(config.seed + i) for i in range(seeds)])
         start = time.perf_counter()
-        self._states, self._iterate = window.begin(
+        self._states, self._iterate, _ = window.begin(
             algorithm, keys, 1, sharding.make_mesh(devices, sharding.SEED if seeds > 1 else sharding.TASK)
         )
         self.compile_seconds = time.perf_counter() - start

@@ -474,15 +474,15 @@ def test_window_counts(make_point):
     """One program for windows of any length, and its iterations are those of single steps."""
     algorithm = scripted(score=lambda step: step)
     keys = jnp.stack([jax.random.key(0), jax.random.key(1)])
-    window = jax.jit(make_window(algorithm, keys, 4))
+    window = jax.jit(make_window(algorithm, 4))
     states = jax.jit(each_seed(algorithm.init, 2))(keys)
-    states, logs = window(states, 3)
+    states, logs = window(states, keys, 3)
     assert states.step.tolist() == [3, 3] and np.asarray(logs["finite"]).tolist() == [[True, True, True, False]] * 2
     for seed in range(2):
         np.testing.assert_array_equal(logs["return_after"][seed, :3], [0.0, 1.0, 2.0])
         expected = [jax.random.uniform(jax.random.fold_in(jax.random.key(seed), i)) for i in range(3)]
         np.testing.assert_array_equal(logs["loss"][seed, :3], expected)
-    window(states, 4)
+    window(states, keys, 4)
     assert window._cache_size() == 1
 
 
@@ -490,11 +490,10 @@ def test_window_counts(make_point):
 def test_training_compiles_one_window(configure, make_point, algorithm):
     config = configure(algorithm)
     made = algorithms.make_algorithm(config.algorithm, make_point(), config.policy, config.iterations)
-    keys = jax.random.key(0)[None]
-    window = jax.jit(make_window(made, keys, 1))
-    states = jax.jit(each_seed(made.init, 1))(keys)
-    for _ in range(3):
-        states, _ = window(states, 1)
+    window = jax.jit(make_window(made, 1))
+    states = jax.jit(each_seed(made.init, 1))(jax.random.key(0)[None])
+    for seed in range(3):
+        states, _ = window(states, jax.random.key(seed)[None], 1)
     assert window._cache_size() == 1
 
 

@@ -254,14 +254,14 @@ def start(words, cwd, **changes):
 
 
 def test_the_second_start_compiles_no_window(tmp_path):
-    """On C MuJoCo, whose host calls must not keep the program out of the cache."""
-    argv = ["-m", "metarl_jax.cli", "train", *TINY, "--iterations", "1", "--run-dir"]
+    """On C MuJoCo, whose host calls must not keep the program out of the cache; nor is it made for one length of run."""
+    argv = ["-m", "metarl_jax.cli", "train", *TINY, "--run-dir"]
     environment = {"XDG_CACHE_HOME": str(tmp_path), "JAX_LOG_COMPILES": "1"}
-    for name, served in (("first", False), ("second", True)):
-        done = start([*argv, name], tmp_path, **environment)
+    for name, iterations, served in (("first", "1", False), ("second", "2", True)):
+        done = start([*argv, name, "--iterations", iterations], tmp_path, **environment)
         assert done.returncode == 0, done.stderr
         assert ("Persistent compilation cache hit for 'jit_windows'" in done.stderr) == served
-    assert losses(tmp_path / "first") == losses(tmp_path / "second")
+    assert losses(tmp_path / "first") == losses(tmp_path / "second")[:1]
 
 
 @pytest.mark.parametrize(

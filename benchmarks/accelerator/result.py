@@ -41,7 +41,7 @@ def to_success(preset: str, where: str, success: float) -> Iterator[dict[str, An
     )
     algorithm = make_algorithm(config.algorithm, env, config.policy, config.iterations)
     keys = jax.tree.map(lambda key: key[None], window.run_keys(config.seed))
-    states, iterate = window.begin(algorithm, keys, 1, sharding.make_mesh(1))
+    states, iterate, _ = window.begin(algorithm, keys, 1, sharding.make_mesh(1))
     compile_seconds = time.perf_counter() - start
     worlds = config.algorithm.num_tasks * config.algorithm.envs_per_task
     row = {"what": f"{preset}, {config.physics}", "worlds": worlds, "unit": "s", "compile_seconds": compile_seconds}

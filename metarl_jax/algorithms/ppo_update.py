@@ -79,7 +79,7 @@ class Batch(NamedTuple):
 class Weights(NamedTuple):
     """Weights of the loss's terms at this point of the run."""
 
-    entropy: Array  # []
+    entropy: Array | float  # []
     kl: Array  # []
 
 
@@ -109,14 +109,27 @@ def mean_metrics(parts: Metrics) -> Metrics:
 
 
 def mean_gradient(loss: Loss, params: Params, rows: Array, weights: Weights) -> tuple[Params, Metrics]:
-    """Gradient of the mean loss over chunks of rows, `[chunks, rows of one]`, and the metrics; one chunk in memory at a time."""
+    """Gradient of the mean loss over chunks of rows, `[chunks, rows of one]`, and the metrics; one chunk in memory at a time.
 
-    def add_chunk(total: Params, rows: Array) -> tuple[Params, Metrics]:
+    On CPU a chunk is two halves that do not depend on each other, where it can be split: cores share them better than
+    the one operation after the other of a whole (a sixth of the time of a meta-gradient on two cores).
+    """
+    parts = 2 if len(rows) > 1 and rows.shape[1] % 2 == 0 and jax.default_backend() == "cpu" else 1
+
+    def add_part(total: Params, rows: Array) -> tuple[Params, Metrics]:
         (value, metrics), grads = jax.value_and_grad(loss, has_aux=True)(params, rows, weights)
         return jax.tree.map(jnp.add, total, grads), metrics | {"loss": value}
 
-    total, metrics = jax.lax.scan(add_chunk, jax.tree.map(jnp.zeros_like, params), rows)
+    rows = rows.reshape(len(rows) * parts, -1)
+    total, metrics = jax.lax.scan(add_part, jax.tree.map(jnp.zeros_like, params), rows, unroll=parts)
     return jax.tree.map(lambda g: g / len(rows), total), mean_metrics(metrics)
+
+
+def make_entropy_schedule(config: PpoUpdateConfig, iterations: int) -> optax.Schedule:
+    """Weight of the entropy bonus by iteration; after `iterations` it stays as it is."""
+    if config.entropy_coef == config.entropy_coef_final:
+        return optax.constant_schedule(config.entropy_coef)  # so that one program serves runs of any length
+    return optax.linear_schedule(config.entropy_coef, config.entropy_coef_final, iterations)
 
 
 def run_epochs(
@@ -145,9 +158,7 @@ def run_epochs(
       The state after, and the metrics of the last step; `first_ratio_error` is how far the first minibatch's ratios were
       from 1, where they must be.
     """
-    progress = jnp.minimum(state.step / iterations, 1.0)  # a run may go on beyond its schedules
-    entropy_coef = config.entropy_coef + progress * (config.entropy_coef_final - config.entropy_coef)
-    weights = Weights(entropy_coef, state.kept.shared.kl_coef)
+    weights = Weights(make_entropy_schedule(config, iterations)(state.step), state.kept.shared.kl_coef)
 
     def step(state: RunState, rows: Array) -> tuple[RunState, Metrics]:
         grads, metrics = mean_gradient(loss, state.params, rows.reshape(chunks, -1), weights)

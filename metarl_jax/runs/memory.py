@@ -10,12 +10,10 @@ class TooLarge(RuntimeError):
     """Several seeds do not fit into memory together."""
 
 
-def check_memory(compiled: Any, num_runs: int, mesh: Mesh) -> None:
-    """TooLarge where several runs together need more memory than there is."""
-    if num_runs == 1:
-        return
-    analysis, free = compiled.memory_analysis(), free_bytes()
-    if analysis is None or free is None:
+def check_memory(analysis: Any, num_runs: int, mesh: Mesh) -> None:
+    """TooLarge where several runs together need more memory than there is; `analysis` is XLA's of their program."""
+    free = free_bytes()
+    if num_runs == 1 or analysis is None or free is None:
         return
     # Of a device; arguments are donated to the output.
     needed = analysis.temp_size_in_bytes + analysis.output_size_in_bytes

@@ -79,9 +79,9 @@ def train(
         if done is not None and done > config.iterations:
             raise ConfigError(f"the run has done {done} iterations, more than --iterations {config.iterations}.")
         start = time.perf_counter()
-        states, window = interruptibly(begin, algorithm, keys, config.window, mesh)
+        states, window, memory = interruptibly(begin, algorithm, keys, config.window, mesh)
         clock.compiling += time.perf_counter() - start
-        check_memory(window, len(runs), mesh)
+        check_memory(memory, len(runs), mesh)
         if done is None:
             _save(stores, states)
         else:

@@ -41,16 +41,15 @@ def each_seed(fn: Callable, num_seeds: int) -> Callable:
     return sharding.over_seeds(jax.vmap(fn))
 
 
-def make_window(algorithm: Algorithm, keys: Key, size: int) -> Callable:
-    """A function: states `[S, ...]`, count <= size -> states, metrics `[S, size]` of which the first `count` are filled.
+def make_window(algorithm: Algorithm, size: int) -> Callable:
+    """A function: states `[S, ...]`, keys `[S]`, count <= size -> states, metrics `[S, size]` of which `count` are filled.
 
     `finite` is among the metrics: whether parameters, losses and gradients all were (returns and successes are not where no
     episode has ended yet). The count is an argument, not a shape, so that one compiled program serves every window and a
-    resumed run repeats an uninterrupted one bit for bit.
+    resumed run repeats an uninterrupted one bit for bit; and so are the keys, so that it serves every seed.
 
     Args:
       algorithm: of the runs.
-      keys: `[S]`, of the runs.
       size: the greatest number of iterations per call.
     """
 
@@ -69,7 +68,7 @@ def make_window(algorithm: Algorithm, keys: Key, size: int) -> Callable:
         logs = {name: jnp.zeros(size, m.dtype) for name, m in shapes.items()} | {"finite": jnp.zeros(size, bool)}
         return jax.lax.fori_loop(0, count, body, (state, logs))
 
-    def windows(states: RunState, count: Array) -> tuple[RunState, dict[str, Array]]:
+    def windows(states: RunState, keys: Key, count: Array) -> tuple[RunState, dict[str, Array]]:
         return each_seed(lambda state, key: window(state, key, count), len(keys))(states, keys)
 
     return windows
@@ -79,7 +78,8 @@ class Begun(NamedTuple):
     """Runs at their beginning."""
 
     states: RunState  # [S, ...]
-    window: Any  # compiled: states, count -> states, metrics (see `make_window`)
+    window: Callable  # compiled, with the runs' keys: states, count -> states, metrics (see `make_window`)
+    memory: Any  # what XLA says of the window's; None where it does not
 
 
 def begin(algorithm: Algorithm, keys: RunKeys, size: int, mesh: Mesh) -> Begun:
@@ -87,10 +87,9 @@ def begin(algorithm: Algorithm, keys: RunKeys, size: int, mesh: Mesh) -> Begun:
     layout, num_seeds = _layout(mesh), len(keys.init)
     with sharding.use_mesh(mesh):
         states = jax.jit(each_seed(algorithm.init, num_seeds), out_shardings=layout)(keys.init)
-        window = jax.jit(
-            make_window(algorithm, keys.iterations, size), donate_argnums=0, out_shardings=layout and (layout, None)
-        )
-        return Begun(states, window.lower(states, 1).compile())
+        window = jax.jit(make_window(algorithm, size), donate_argnums=0, out_shardings=layout and (layout, None))
+        compiled = window.lower(states, keys.iterations, 1).compile()
+    return Begun(states, lambda states, count: compiled(states, keys.iterations, count), compiled.memory_analysis())
 
 
 def _layout(mesh: Mesh) -> RunState | None:
