@@ -391,7 +391,9 @@ BUSY = {  # with everything on that others depend on
 }
 
 
-@pytest.mark.parametrize("name", ["maml-ppo", "reptile", pytest.param("rl2", marks=pytest.mark.slow), "ppo"])
+@pytest.mark.parametrize(
+    "name", ["reptile", "ppo", *(pytest.param(name, marks=pytest.mark.slow) for name in ("maml-ppo", "rl2"))]
+)
 def test_no_dead_knob(name, vary, make_point, policy_for):
     changes = list(vary(BUSY[name]))
     left_out = {"inner.learn_lr", "inner.remat"} if name == "reptile" else set()  # which Reptile refuses

@@ -22,6 +22,7 @@ from metarl_jax.cli.train import parse_train
 from metarl_jax.config import ExperimentConfig, from_json
 from metarl_jax.networks import MEMORIES, NETWORKS
 from metarl_jax.runs import runlog
+from metarl_jax.show import console
 
 TINY = ["--iterations", "2", "--horizon", "5", "--algorithm.num-tasks", "2", "--algorithm.envs-per-task", "2"]
 TINY += ["--evaluation.tasks", "4", "--evaluation.episodes", "2", "--evaluation.steps", "1"]
@@ -92,10 +93,12 @@ def test_train_on_mujoco(metarl, tmp_path):
 
 
 def test_default_run_directories_differ(metarl, tmp_path):
-    for _ in range(2):
-        code, _, err = metarl("train", *POINT)
-        assert code == 0, err
-    assert len(list((tmp_path / "runs").iterdir())) == 2
+    code, _, err = metarl("train", *POINT)
+    assert code == 0, err
+    (directory,) = (tmp_path / "runs").iterdir()
+    config = from_json((directory / "config.json").read_text())
+    names = {console.default_run_dir(config).name for _ in range(2)} | {directory.name}
+    assert len(names) == 3 and all(name.startswith(directory.name[:-23]) for name in names)  # but for the time
 
 
 def test_fields_from_the_command_line():
@@ -461,7 +464,9 @@ def test_a_read_only_run_directory(metarl, tmp_path):
     assert_one_error(metarl("train", *POINT, "--run-dir", "fixed/run"), "Permission denied")
 
 
-@pytest.mark.parametrize("what", ["config.json", "metrics", "eval", "summary.json"])
+@pytest.mark.parametrize(
+    "what", ["config.json", "metrics", *(pytest.param(x, marks=pytest.mark.slow) for x in ("eval", "summary.json"))]
+)
 def test_full_disk(metarl, tmp_path, monkeypatch, what):
     """Wherever it fills up: one readable error, and what was written stays."""
     whole = runlog.write_atomically

@@ -46,7 +46,17 @@ def id_of(config):
     return config.preset
 
 
-@pytest.mark.parametrize("config", [*CONFIGS.values(), *MORE], ids=id_of)
+@pytest.mark.parametrize(
+    "config",
+    [
+        *MORE,
+        *(
+            c if c.preset in ("nav-reptile", "ml10-maml") else pytest.param(c, marks=pytest.mark.slow)
+            for c in CONFIGS.values()
+        ),
+    ],
+    ids=id_of,
+)
 def test_trained_as_judged(config, make_point, monkeypatch):
     """As many adaptation steps, on as many episodes, as an iteration takes: seen from the shapes of both."""
     horizon = getattr(config.algorithm, "chunk", 6)

@@ -63,7 +63,7 @@ def begin(make_point, tiny_algorithms, policy_for):
     return make
 
 
-@pytest.mark.parametrize("name", ["maml-ppo", "rl2", "ppo"])
+@pytest.mark.parametrize("name", ["maml-ppo", "rl2", pytest.param("ppo", marks=pytest.mark.slow)])
 def test_a_run(name, begin):
     """The first ratios are 1 to a rounding, as two programs may round differently; nothing that lasts is of few digits."""
     algorithm = begin(name)

@@ -54,7 +54,14 @@ def trial(env, config, policy_config, seed=0, stats=None):
     return model, *go(jax.random.key(seed))
 
 
-@pytest.mark.parametrize(("name", "shared"), [*((name, False) for name in MEMORIES), ("s5", True)])
+@pytest.mark.parametrize(
+    ("name", "shared"),
+    [
+        ("gru", False),
+        ("s5", True),
+        *(pytest.param(name, False, marks=pytest.mark.slow) for name in MEMORIES if name != "gru"),
+    ],
+)
 def test_first_ratios_are_one(make_point, tiny_policy, name, shared):
     """In every minibatch: an end, a carry or a reward in the wrong place would show here."""
     policy_config = dataclasses.replace(tiny_policy, memory=MemoryConfig(name, width=8, state=4, layers=2))
@@ -149,6 +156,7 @@ def test_memory_outlives_the_rounds_of_an_evaluation(sides):
     assert history.last[1].all() and np.abs(history.carry[0][1]).min() > 0
 
 
+@pytest.mark.slow
 def test_memory_within_maml(make_point, tiny_algorithms, tiny_policy):
     """Inner steps over recurrent rollouts: ratios are 1 at first, every round begins with an empty memory."""
     policy = dataclasses.replace(tiny_policy, memory=MemoryConfig("lru", width=8, state=4))

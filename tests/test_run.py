@@ -385,7 +385,7 @@ def test_fewer_iterations_than_done(tmp_path, configure, train, script):
     assert (directory / "config.json").read_text() == before
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_signals_end_the_loop(tmp_path, configure, train, make_point, script, number):
     script()
     handlers = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]

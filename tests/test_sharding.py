@@ -115,7 +115,8 @@ def processes(run, argv, devices=1):
     return [metarl("train", *common, "--process-id", index) for index in range(2)]
 
 
-@pytest.mark.parametrize("name", [pytest.param("maml", marks=pytest.mark.slow), "ppo"])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["maml", "ppo"])
 def test_two_processes_are_one(one_device, tmp_path, name):
     first, second = processes(tmp_path / "run", RUNS[name])
     said = finish(first)

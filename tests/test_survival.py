@@ -96,7 +96,10 @@ checkpoint.write_atomically = write""",
 
 @pytest.mark.parametrize(
     ("when", "kept"),
-    list(zip(KILLS, ([0, 2, 4], [0, 2], [0, 2, 4]), strict=True)),
+    [
+        (when, kept) if "a checkpoint" in when else pytest.param(when, kept, marks=pytest.mark.slow)
+        for when, kept in zip(KILLS, ([0, 2, 4], [0, 2], [0, 2, 4]), strict=True)
+    ],
 )
 def test_killed(tmp_path, monkeypatch, whole, when, kept):
     """What is left are whole checkpoints; from the last one on the run is the one that nothing disturbed."""
@@ -204,7 +207,7 @@ def test_resume_after_damage_repeats_the_run(run, whole, capfd):
     "error",
     [
         jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 17179869184 bytes."),
-        MemoryError("std::bad_alloc"),
+        pytest.param(MemoryError("std::bad_alloc"), marks=pytest.mark.slow),
     ],
 )
 def test_out_of_memory(tmp_path, monkeypatch, capfd, error):
@@ -273,9 +276,18 @@ def test_the_second_start_compiles_no_window(tmp_path):
         ({"XDG_CACHE_HOME": "/dev/null"}, "None"),
     ],
 )
-def test_where_programs_are_kept(tmp_path, environment, expected):
-    here = {name: value.format(here=tmp_path) for name, value in environment.items()}
-    code = "import jax; from metarl_jax import cli; cli.main(['plot']); print(jax.config.jax_compilation_cache_dir)"
-    done = start(["-c", code], tmp_path, **here)
-    assert done.stdout.strip() == expected.format(here=tmp_path), done.stderr
-    assert "metarl_jax" not in done.stderr  # matplotlib has its own to say about such a cache
+def test_where_programs_are_kept(tmp_path, monkeypatch, environment, expected):
+    """What JAX reads of the environment at its import is given to it here."""
+    for name in ("HOME", "XDG_CACHE_HOME", "JAX_COMPILATION_CACHE_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value.format(here=tmp_path))
+    options = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
+    before = {option: getattr(jax.config, option) for option in options}
+    try:
+        jax.config.update("jax_compilation_cache_dir", os.environ.get("JAX_COMPILATION_CACHE_DIR"))
+        assert cli.main(["plot"]) == 2
+        assert str(jax.config.jax_compilation_cache_dir) == expected.format(here=tmp_path)
+    finally:
+        for option, value in before.items():
+            jax.config.update(option, value)

@@ -60,7 +60,7 @@ def saved(config, tmp_path_factory):
     return save_run(tmp_path_factory.mktemp("saved") / "run", config)
 
 
-@pytest.mark.parametrize("name", ["maml-ppo", "rl2"])
+@pytest.mark.parametrize("name", [pytest.param("maml-ppo", marks=pytest.mark.slow), "rl2"])
 def test_both_evaluators(metarl, config, tiny_algorithms, policy_for, tmp_path, monkeypatch, name):
     config = dataclasses.replace(config, algorithm=tiny_algorithms[name], policy=policy_for(name))
     for name, less in (("NUM_EVALS", 1), ("META_BATCH", 4), ("MAX_ENVS", 10)):
