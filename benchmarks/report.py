@@ -40,7 +40,7 @@ class Report(NamedTuple):
             table.add_column(column, justify="left" if left else "right")
         for row in self.rows:
             table.add_row(*(show(value) for value in row.values()))
-        Console().print(table)
+        Console(markup=False, emoji=False).print(table)
 
     def _left(self) -> dict[str, bool]:
         """Which columns are words."""

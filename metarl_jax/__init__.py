@@ -14,12 +14,16 @@ From Python, a run is an environment, an algorithm and a loop:
     state, metrics = jax.jit(algorithm.iterate)(state, jax.random.key(1))
 """
 
-from .algorithms import ALGORITHMS, make_algorithm
-from .config import ExperimentConfig
-from .errors import ConfigError
-from .evaluation import adaptation_curve, estimate
-from .presets import PRESETS
-from .types import Algorithm, EnvSpec, MetaEnv, RunState, TimeStep, Transition
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .algorithms import ALGORITHMS, make_algorithm
+    from .config import ExperimentConfig
+    from .errors import ConfigError
+    from .evaluation import adaptation_curve, estimate
+    from .presets import PRESETS
+    from .types import Algorithm, EnvSpec, MetaEnv, RunState, TimeStep, Transition
 
 __all__ = [
     "ALGORITHMS",
@@ -36,3 +40,20 @@ __all__ = [
     "estimate",
     "make_algorithm",
 ]
+
+_ROOMS = {
+    "algorithms": ("ALGORITHMS", "make_algorithm"),
+    "config": ("ExperimentConfig",),
+    "errors": ("ConfigError",),
+    "evaluation": ("adaptation_curve", "estimate"),
+    "presets": ("PRESETS",),
+    "types": ("Algorithm", "EnvSpec", "MetaEnv", "RunState", "TimeStep", "Transition"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports what is asked for, when it is: the command's help needs no JAX."""
+    for room, names in _ROOMS.items():
+        if name in names:
+            return getattr(importlib.import_module(f".{room}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -8,7 +8,7 @@ import typing
 from typing import Any
 
 from .algorithms import ALGORITHMS
-from .errors import ConfigError, lookup
+from .errors import ConfigError, check_worlds, lookup
 from .policies import PolicyConfig
 from .types import Adaptation
 
@@ -43,6 +43,7 @@ class EvaluationConfig:
             raise ConfigError(
                 "evaluation.tasks and evaluation.episodes must be at least 1, evaluation.steps at least 0."
             )
+        check_worlds(evaluation__tasks=self.tasks, evaluation__episodes=self.episodes or 1)
         if not 0 <= self.seed < 2**32:
             raise ConfigError(f"evaluation.seed must lie in [0, 2**32), not {self.seed}.")
 

@@ -1,7 +1,10 @@
 """The one error that is the user's to mend, and what its messages suggest."""
 
 import difflib
+import math
 from collections.abc import Mapping
+
+MAX_WORLDS = 2**22  # environments at once
 
 
 class ConfigError(ValueError):
@@ -17,8 +20,20 @@ def lookup(name: str, table: Mapping, kind: str):
         return max(difflib.SequenceMatcher(None, name, part).ratio() for part in (candidate, candidate[: len(name)]))
 
     near = max(table, key=likeness)
-    hint = f"did you mean {near!r}?" if likeness(near) > 0.6 else f"choose from {', '.join(sorted(table))}."
+    hint = f"did you mean {near!r}?" if name and likeness(near) > 0.6 else f"choose from {', '.join(sorted(table))}."
     raise ConfigError(f"unknown {kind} {name!r}: {hint}")
+
+
+def check_worlds(**factors: int) -> None:
+    """ConfigError where the product of named numbers of worlds (`__` stands for a dot) is more than any machine holds.
+
+    XLA does not raise an error there but ends the process.
+    """
+    if math.prod(factors.values()) > MAX_WORLDS:
+        names = " x ".join(name.replace("__", ".") for name in factors)
+        raise ConfigError(
+            f"{names} must be at most {MAX_WORLDS:,}, not {' x '.join(f'{n:,}' for n in factors.values())}."
+        )
 
 
 def nearest_divisors(size: int, wanted: int) -> str:

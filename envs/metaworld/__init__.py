@@ -93,8 +93,11 @@ def parse(name: str) -> Name:
     """The parts of a name `metaworld/WHAT/option/...`; ConfigError where one is unknown."""
     _, what, *parts = name.split("/")
     options = Name(what)
+    kinds = ["seed" if part.startswith("seed=") else part for part in parts]
+    if len({"ml1" if kind == "mt1" else kind for kind in kinds}) < len(kinds):  # of ml1 and mt1 there is one
+        raise ConfigError(f"{name!r} names an option twice, or both 'ml1' and 'mt1': leave one out.")
     for part in parts:
-        if part.startswith("seed=") and part[5:].isdecimal():
+        if part.startswith("seed=") and part[5:].isdecimal() and len(part) <= 15 and int(part[5:]) < 2**32:
             options = options._replace(seed=int(part[5:]))
             continue
         known = {
@@ -108,6 +111,8 @@ def parse(name: str) -> Name:
         options = options._replace(**lookup(part, known, f"option of {name!r}"))
     if what in SUITES and options.form is not None:
         raise ConfigError(f"{name!r}: {options.form!r} is an option of single tasks, not of suites.")
+    if len(set(what.split("+"))) < what.count("+") + 1:
+        raise ConfigError(f"{name!r} names a task twice: leave one out.")
     for family in options.families("train"):
         lookup(family, dict.fromkeys((*FAMILIES, *SUITES)), "Meta-World task or suite")
     return options

@@ -7,6 +7,7 @@ iterations) -> Algorithm`, and a line in ALGORITHMS.
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from ..errors import check_worlds
 from . import maml_ppo, ppo, reptile, rl2
 
 __all__ = ["ALGORITHMS", "Entry", "make_algorithm"]
@@ -38,4 +39,5 @@ ALGORITHMS: dict[str, Entry] = {
 
 def make_algorithm(config, env, policy_config, iterations):
     """The algorithm that a config belongs to; see `Algorithm`."""
+    check_worlds(algorithm__num_tasks=config.num_tasks, algorithm__envs_per_task=config.envs_per_task)
     return ALGORITHMS[config.name].make(config, env, policy_config, iterations)

@@ -5,13 +5,12 @@ Each command is a module with `run(argv) -> exit code`; to add one: a file, and 
 
 import contextlib
 import importlib
+import importlib.metadata
 import os
 import sys
 
-import jax
-
 from ..errors import ConfigError, lookup
-from ..runs import signals
+from ..show import streams
 
 COMMANDS = {
     "train": "train a preset, or resume a run",
@@ -29,12 +28,23 @@ COMMANDS = {
 
 def main(argv: list[str] | None = None) -> int:
     """Runs a command line; returns the exit code: 2 for bad input, 1 for a run that failed, 128 + n for signal n."""
-    argv = sys.argv[1:] if argv is None else argv
+    try:
+        with streams.lasting():
+            return _run(sys.argv[1:] if argv is None else argv)
+    except ConfigError as error:  # of the streams themselves
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def _run(argv: list[str]) -> int:
     if not argv or argv[0] in ("-h", "--help"):
         print("usage: metarl COMMAND [options]   (metarl COMMAND --help describes them)\n")
         for name, summary in COMMANDS.items():
             print(f"  {name:10s}{summary}")
         return 0 if argv else 2
+    if argv[0] == "--version":
+        print(f"metarl-jax {importlib.metadata.version('metarl-jax')}")
+        return 0
     try:
         lookup(argv[0], COMMANDS, "command")
         _keep_compiled_programs()
@@ -51,6 +61,8 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:  # outside the training loop, which saves before it ends, or the second time within
         print("interrupted", file=sys.stderr)
+        from ..runs import signals
+
         if signals.anything_runs():
             sys.stdout.flush()
             os._exit(130)
@@ -59,9 +71,13 @@ def main(argv: list[str] | None = None) -> int:
 
 def _keep_compiled_programs() -> None:
     """Keeps compiled programs for the next start; where JAX_COMPILATION_CACHE_DIR says where, JAX does so already."""
+    import jax  # here: a list of the commands takes no second
+
     if jax.config.jax_compilation_cache_dir is not None:  # type: ignore[attr-defined]  # JAX adds its options later
         return
     caches = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    if caches.startswith("~"):  # nobody knows whose home: no HOME, no such user
+        return
     directory = os.path.join(caches, "metarl_jax")
     with contextlib.suppress(OSError):  # a home that cannot be written: every start compiles
         os.makedirs(directory, exist_ok=True)

@@ -1,19 +1,80 @@
 """What reading the command lines of several commands takes."""
 
+import contextlib
+import io
+import re
+import typing
+from pathlib import Path
 from typing import Any, TypeVar
 
 import tyro
+from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from ..config import changed_fields
 from ..errors import ConfigError
 
 T = TypeVar("T")
+_LARGEST = 2**63  # what arrays can hold; a longer number would overflow somewhere within
+_VALUES = ConstructorRegistry()
 
 
 def parse(options: type[T], argv: list[str]) -> T:
-    """`options` from a command line; exits with 2 on a bad one."""
-    command = options.__name__.removesuffix("Options").lower()
-    return tyro.cli(options, args=argv, prog=f"metarl {command}")
+    """`options` from a command line; ConfigError on a bad one."""
+    return read(options, argv, f"metarl {options.__name__.removesuffix('Options').lower()}")
+
+
+def read(options: type[T], argv: list[str], prog: str, default: T | None = None) -> T:
+    """`options` from a command line, `default` where it says nothing; ConfigError, one line, on a bad one."""
+    said = io.StringIO()
+    otherwise: Any = tyro.MISSING_NONPROP if default is None else default
+    try:
+        with contextlib.redirect_stderr(said):
+            return tyro.cli(options, args=argv, prog=prog, default=otherwise, registry=_VALUES)
+    except SystemExit as stop:
+        if not stop.code:  # help
+            raise
+        raise ConfigError(_one_line(said.getvalue(), prog)) from None
+
+
+def _one_line(panel: str, prog: str) -> str:
+    """What tyro says in a framed panel: the part above its first rule, and the options that it takes for meant below."""
+    _, *parts = re.split(r"[^\n]*[─-]{5}[^\n]*\n?", panel)  # the title's line is the first rule
+    said, *hints = [re.sub(r"[│|\s]+", " ", part).strip() for part in parts]
+    meant = [name for hint in hints if "meant" in hint for name in re.findall(r"(?<!\S)--[a-z][\w.-]*", hint)]
+    hint = f"Did you mean {' or '.join(meant[:3])}? " if meant else ""
+    return f"{said.removeprefix('Error parsing ').rstrip('.')}. {hint}See {prog} --help."
+
+
+@_VALUES.primitive_rule
+def _plain_values(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec | None:
+    """Whole numbers that arrays can hold, and values that may be left out, each with an error in a few words."""
+    kinds = set(typing.get_args(info.type)) - {type(None)}
+    optional = type(None) in typing.get_args(info.type)
+    kind = next(iter(kinds)) if optional and len(kinds) == 1 else info.type
+    if kind not in ((int, float, str, Path) if optional else (int,)):
+        return None
+
+    def make(words: list[str]) -> Any:
+        (word,) = words
+        if optional and word == "None":
+            return None
+        if kind in (int, float) and len(word) > 40:
+            raise ValueError(f"a number of {len(word)} digits is too long")
+        try:
+            value = kind(word)
+        except ValueError:
+            raise ValueError(f"{word!r} is not a {'whole number' if kind is int else 'number'}") from None
+        if kind is int and abs(value) >= _LARGEST:
+            raise ValueError(f"{word} is too large")
+        return value
+
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar={int: "INT", float: "FLOAT", str: "STR", Path: "PATH"}[kind],
+        instance_from_str=make,
+        is_instance=lambda x: (optional and x is None) or type(x) is kind or (isinstance(x, Path) and kind is Path),
+        str_from_instance=lambda x: [str(x)],
+    )
 
 
 def check_ranges(options: object, ranges: dict[str, tuple[int, int]]) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import re
 import shlex
 import sys
 import time
@@ -25,7 +26,7 @@ from ..runs.training import Run
 from ..show import console
 from . import hosts
 from .load import make_envs
-from .options import check_seeds, spread, take
+from .options import check_seeds, read, spread, take
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +39,7 @@ class TrainOptions:
     run_dir: Path | None = None
     """Where the run goes; runs/PRESET-sSEED-TIME where left out. Must not hold anything yet."""
     resume: Path | None = None
-    """Run directory to go on with; of its configuration, only --iterations and --schedule-iterations can change."""
+    """Run directory to go on with; of its configuration, only --iterations, --schedule-iterations and --physics can change."""
     seeds: Annotated[tuple[int, ...], tyro.conf.arg(metavar="0..7|0 1 2")] = ()
     """Several runs in one compiled program, one for each seed, in RUN_DIR/seed-N."""
     devices: int | None = None
@@ -71,15 +72,16 @@ def parse_train(argv: list[str]) -> TrainOptions:
         default = dataclasses.replace(default, algorithm=lookup(algorithm, ALGORITHMS, "algorithm").config)
 
     prog = f"metarl train {preset or ''}".strip()
-    options = tyro.cli(TrainOptions, args=argv, prog=prog, default=TrainOptions(default))
+    options = read(TrainOptions, argv, prog, TrainOptions(default))
     options = dataclasses.replace(options, config=presets.scaled(options.config, options.scale))
     if resume is not None:
         before = runlog.read_config(Path(resume))
-        changed = set(changed_fields(before, options.config)) - {"iterations", "schedule_iterations"}
+        changed = set(changed_fields(before, options.config)) - {"iterations", "schedule_iterations", "physics"}
         if changed or options.run_dir:
             names = ", ".join(sorted(changed | ({"run_dir"} if options.run_dir else set())))
             raise ConfigError(
-                f"a resumed run keeps its configuration: {names} cannot change (only iterations and schedule_iterations can)."
+                f"a resumed run keeps its configuration: {names} cannot change (only iterations, schedule_iterations and "
+                "physics can)."
             )
         config = _with_the_end_of_schedules(before, options.config)
         options = dataclasses.replace(options, resume=Path(resume), config=config)
@@ -117,6 +119,10 @@ def _checked(options: TrainOptions) -> TrainOptions:
         raise ConfigError("--coordinator, --processes and --process-id go together, and instead of --distributed.")
     if number is not None and count is not None and not 0 <= number < count:
         raise ConfigError(f"--process-id must lie in [0, {count - 1}], not {number}.")
+    if options.coordinator is not None and not re.fullmatch(
+        r"[^\s:]+:\d{1,5}|\[[\da-fA-F:]+\]:\d{1,5}", options.coordinator
+    ):
+        raise ConfigError(f"--coordinator must be HOST:PORT, not {options.coordinator!r}.")
     if (any(given) or options.distributed) and options.resume is None and options.run_dir is None:
         raise ConfigError("several processes need the same --run-dir.")
     if options.seeds and options.resume is not None:

@@ -13,6 +13,7 @@ from .. import evaluation, rollout
 from ..config import EvaluationConfig, ExperimentConfig, SettledEvaluation
 from ..evaluation import Curve, Population, over_tasks
 from ..show import plots
+from ..show.plots import Setting
 from ..types import Adaptation, Algorithm, EnvSpec, Key, MetaEnv, RunState, Suite, Task
 from . import clock
 from .runlog import RunLog, SilentLog, read_metrics, write_atomically
@@ -130,7 +131,7 @@ def sum_up(
     """Writes and draws the last curve, and sums the run up; `seconds` (see clock.py) is read last of all."""
     write(judge, curve, log.directory, f"iteration-{curve['iteration']}", "adaptation")
     rows = read_metrics(log.directory)
-    plots.learning_curves({config.preset: rows}, log.directory / "plots" / "learning.png")
+    plots.learning_curves([Setting(config.preset, [rows])], log.directory / "plots" / "learning.png")
     summary = {
         "preset": config.preset,
         "seed": config.seed,

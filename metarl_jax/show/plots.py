@@ -1,43 +1,84 @@
-"""Figures as PNG: learning curves and adaptation curves."""
+"""Figures: learning curves, adaptation curves, settings of a sweep, paths."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from scipy import stats
 
 matplotlib.use("Agg")
 
 _BEFORE, _AFTER = "#8a8f98", "#1f6feb"
 
 
-def learning_curves(runs: dict[str, list[dict[str, Any]]], path: Path) -> None:
-    """Return before (dashed) and after (solid) adaptation over environment steps, a colour per run; success beside it.
+SUFFIXES = (".png", ".pdf", ".svg")
+_ENOUGH_SEEDS = 5  # for an interval; of fewer each is drawn
 
-    Points are evaluations on held-out tasks, before (open) and after adaptation.
+
+class Setting(NamedTuple):
+    """Runs that differ in their seeds alone."""
+
+    label: str
+    seeds: list[list[dict[str, Any]]]  # rows of metrics.jsonl of each
+
+
+def learning_curves(settings: list[Setting], path: Path) -> None:
+    """Return before (dashed) and after (solid) adaptation over environment steps, a colour per setting; success beside it.
+
+    A line is the mean over seeds, with a 95 % interval of it (Student's t) of five and more; of fewer, thin lines are the
+    seeds. Points are evaluations on held-out tasks, before (open) and after adaptation.
 
     Args:
-      runs: rows of metrics.jsonl, by label.
-      path: of the PNG.
+      settings: what to draw.
+      path: of the figure.
     """
-    figure, panels = _panels(all("success_after" in rows[-1] for rows in runs.values()))
-    single = len(runs) == 1
+    figure, panels = _panels(all("success_after" in rows[-1] for setting in settings for rows in setting.seeds))
     for what, axes in panels.items():
-        for index, (label, rows) in enumerate(runs.items()):
-            steps = np.array([row["env_steps"] for row in rows])
+        for index, setting in enumerate(settings):
             for when, style, own_colour in (("before", "--", _BEFORE), ("after", "-", _AFTER)):
-                colour = own_colour if single else f"C{index % 10}"
-                values = np.array([row[f"{what}_{when}"] for row in rows], float)
-                axes.plot(steps, values, style, color=colour, alpha=0.25, linewidth=0.8)
-                axes.plot(steps, _smooth(values), style, color=colour, label=f"{label}, {when} adaptation")
-                held_out = np.array([row.get(f"eval_{what}_{when}") for row in rows], float)
-                axes.plot(
-                    steps, held_out, "o", color=colour, markersize=4, fillstyle="full" if when == "after" else "none"
-                )
-        axes.set(xlabel="environment steps", ylabel=f"{what} per episode" if what == "return" else "success")
+                colour = own_colour if len(settings) == 1 else f"C{index % 10}"
+                _draw_learning(axes, setting, f"{what}_{when}", style, colour, f"{setting.label}, {when} adaptation")
+        axes.set(xlabel="environment steps (millions)", ylabel=f"{what} per episode" if what == "return" else "success")
+        _give_height(axes)
     _finish(figure, panels, path)
+
+
+def _draw_learning(axes: Axes, setting: Setting, name: str, style: str, colour: str, label: str) -> None:
+    """One metric of the runs of one setting, as far as all of them have come."""
+    rows = [list(each) for each in zip(*setting.seeds, strict=False)]  # [iterations][seeds]
+    steps = np.array([row[0]["env_steps"] for row in rows]) / 1e6
+    values = np.array([[_number(row.get(name)) for row in each] for each in rows]).T  # [seeds, iterations]
+    smooth = np.array([_smooth(x) for x in values])
+    if len(values) < _ENOUGH_SEEDS:
+        axes.plot(steps, (values if len(values) == 1 else smooth).T, style, color=colour, alpha=0.3, linewidth=0.8)
+    else:
+        half = student_t(len(values) - 1) * smooth.std(axis=0, ddof=1) / np.sqrt(len(values))
+        axes.fill_between(
+            steps, smooth.mean(axis=0) - half, smooth.mean(axis=0) + half, color=colour, alpha=0.2, linewidth=0
+        )
+    axes.plot(steps, smooth.mean(axis=0), style, color=colour, label=label)
+    held_out = np.mean([[_number(row.get(f"eval_{name}")) for row in each] for each in rows], axis=1)
+    axes.plot(steps, held_out, "o", color=colour, markersize=4, fillstyle="none" if style == "--" else "full")
+
+
+def student_t(degrees: int) -> float:
+    """The 97.5 % quantile of Student's t distribution."""
+    return float(stats.t.ppf(0.975, degrees))
+
+
+def _number(value: float | None) -> float:
+    return np.nan if value is None else value
+
+
+def _give_height(axes: Axes) -> None:
+    """A curve that hardly moves is not blown up until its rounding shows."""
+    low, high = axes.get_ylim()
+    least = 0.02 * max(abs(low), abs(high), 1e-3)
+    if high - low < least:
+        axes.set_ylim((low + high - least) / 2, (low + high + least) / 2)
 
 
 def adaptation_curve(curves: dict[str, dict[str, Any]], path: Path, title: str) -> None:

@@ -1,0 +1,233 @@
+"""What a command does with odd input and odd surroundings: one line, and nothing lost."""
+
+import dataclasses
+import io
+import json
+import os
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+from scipy import stats
+
+from metarl_jax import cli, errors, presets
+from metarl_jax.cli.plot import distinct
+from metarl_jax.config import to_json
+from metarl_jax.runs import runlog
+from metarl_jax.show import console, plots, streams
+from metarl_jax.show.plots import Setting
+
+HUGE = "100000000000"
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("train nav-maml --iterations x", "--iterations: 'x' is not a whole number"),
+        ("train nav-maml --iterations 1.5", "'1.5' is not a whole number"),
+        ("train nav-maml --iteration 3", "did you mean --iterations"),
+        ("train nav-maml --horizon x", "--horizon: 'x' is not a whole number"),
+        ("train nav-maml --algorithm.inner.lr fast", "--algorithm.inner.lr"),
+        ("train nav-maml --policy.network.activation foo", "'tanh', 'relu'"),
+        ("train nav-maml --policy.network.hidden", "hidden sizes must be positive"),
+        ("train nav-maml --policy.network.hidden a", "--policy.network.hidden"),
+        ("train nav-maml --policy.normalize-obs maybe", "maybe"),
+        ("train nav-maml --run-dir", "--run-dir"),
+        ("train nav-maml extra", "extra"),
+        (f"train nav-maml --seed {'9' * 5000}", "5000 digits"),
+        (f"train nav-maml --seed {'9' * 20}", "too large"),
+        ("train nav-maml --seed -1", "seed must lie in"),
+        (f"train nav-maml --iterations {'9' * 19}", "too large"),
+        (
+            f"train nav-maml --algorithm.num-tasks {HUGE}",
+            "algorithm.num_tasks x algorithm.envs_per_task must be at most",
+        ),
+        (f"train nav-maml --algorithm.envs-per-task {HUGE}", "must be at most"),
+        (f"train nav-maml --evaluation.tasks {HUGE}", "evaluation.tasks x evaluation.episodes must be at most"),
+        (f"train nav-maml --evaluation.episodes {HUGE}", "must be at most"),
+        ("train nav-maml --env metaworld/reach-v3+reach-v3", "names a task twice"),
+        ("train nav-maml --env metaworld/reach-v3/ml1/mt1", "both 'ml1' and 'mt1'"),
+        ("train nav-maml --env metaworld/reach-v3/seed=1/seed=2", "an option twice"),
+        ("train nav-maml --env metaworld/ML10/seed=99999999999999999999", "unknown option"),
+        ("train nav-maml --env metaworld//ml1", "choose from"),
+        ("train nav-maml --env metaworld/", "choose from"),
+        ("train nav-maml --coordinator nonsense --processes 2 --process-id 0 --run-dir r", "HOST:PORT"),
+        ("train nav-maml --coordinator host:port --processes 2 --process-id 0 --run-dir r", "HOST:PORT"),
+        ("evaluate", "Run directory"),
+        ("evaluate x --tasks 1e11", "--tasks: '1e11' is not a whole number"),
+        ("video x --width 1.5", "--width: '1.5' is not a whole number"),
+        ("plot x --out x.xyz", "must end in .png, .pdf, .svg"),
+        ("plot", "at least one run"),
+        ("bench physics --minutes soon", "'soon' is not a number"),
+        ("sweep nav-maml", "--out"),
+    ],
+)
+def test_bad_input_is_one_line(line, words, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(line.split()) == 2
+    out, err = capfd.readouterr()
+    assert out == "" and len(err.splitlines()) == 1 and err.startswith("error: ")
+    assert words.lower() in err.lower()
+    assert not any(tmp_path.iterdir())
+
+
+def test_names_that_are_near():
+    with pytest.raises(errors.ConfigError, match=r"choose from a, b\."):
+        errors.lookup("", {"a": 0, "b": 0}, "letter")
+
+
+def test_help_needs_no_jax():
+    code = "import sys; from metarl_jax import cli; cli.main(['--help']); cli.main(['--version'])"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}; print('jax' in sys.modules)"], capture_output=True, text=True
+    )
+    assert done.stdout.splitlines()[-1] == "False" and "metarl-jax 0." in done.stdout, done.stderr
+
+
+def test_no_home(tmp_path, monkeypatch):
+    """Neither HOME nor a user of that number: no cache, and no directory called `~`."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+    before = jax.config.jax_compilation_cache_dir
+    try:
+        jax.config.update("jax_compilation_cache_dir", None)
+        assert cli.main(["plot"]) == 2 and jax.config.jax_compilation_cache_dir is None
+    finally:
+        jax.config.update("jax_compilation_cache_dir", before)
+    assert not any(tmp_path.iterdir())
+
+
+# Streams.
+
+
+class Gone(io.StringIO):
+    """A stream that fails from the second line on."""
+
+    def __init__(self, error):
+        super().__init__()
+        self.error = error
+
+    def write(self, text):
+        if self.tell():
+            raise self.error
+        return super().write(text)
+
+
+@pytest.mark.parametrize("name", ["stdout", "stderr"])
+@pytest.mark.parametrize("error", [BrokenPipeError(32, "Broken pipe"), OSError(5, "Input/output error")])
+def test_a_reader_that_leaves(monkeypatch, name, error):
+    monkeypatch.setattr(sys, name, Gone(error))
+    with streams.lasting():
+        for line in ("first", "second", "third"):
+            print(line, file=getattr(sys, name), flush=True)
+            console.print_tables({line: {"a": "b"}})
+    assert getattr(sys, name).getvalue().startswith("first") or name == "stdout"
+
+
+def test_a_disk_that_is_full_under_a_result(monkeypatch, capsys):
+    full = OSError(28, "No space left on device")
+    monkeypatch.setattr(sys, "stdout", Gone(full))
+    with pytest.raises(errors.ConfigError, match="standard output cannot be written: No space"), streams.lasting():
+        print("a\nb", flush=True)
+        print("c", flush=True)
+    with streams.lasting():
+        sys.stderr.write("progress has no such error")
+
+
+def test_letters_that_cannot_be_shown(tmp_path):
+    code = "import sys; from metarl_jax.show import streams\nwith streams.lasting(): print('größe ─')"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | {"PYTHONIOENCODING": "ascii"}
+    )
+    assert (done.returncode, done.stdout) == (0, "gr??e ?\n"), done.stderr
+
+
+def test_only_the_result_on_standard_output(capfd):
+    with streams.only_result() as result:
+        print("something about warp")
+    print(json.dumps({"rows": []}), file=result)
+    out, err = capfd.readouterr()
+    assert json.loads(out) == {"rows": []} and "warp" in err
+
+
+def test_nothing_foreign_is_markup(capsys):
+    point = {"mean": 1.0, "iqm": 1.0, "interval": (0.0, 2.0), "mean_interval": (0.0, 2.0)}
+    summary = dict.fromkeys(("iterations", "env_steps", "wall_seconds", "compile_seconds", "train_seconds", "seed"), 1)
+    summary |= {"preset": "a[/b]", "tasks": "[red]40", "notes": ["[/lr] :smile:"], "env_steps_per_second": 1.0}
+    console.print_summary(summary | {"return_before": point, "return_after": point}, "runs/exp[/lr]")
+    out = capsys.readouterr().out
+    for words in ("a[/b]", "[red]40", "[/lr] :smile:", "runs/exp[/lr]"):
+        assert words in out
+
+
+# Figures.
+
+
+@pytest.mark.parametrize(
+    ("paths", "names"),
+    [
+        ("a/seed-0 b/seed-0 c/seed-0", "a b c"),
+        ("a/seed-0 a/seed-1", "seed-0 seed-1"),
+        ("r/a/x/s r/b/y/s", "a/x b/y"),
+        ("r/a r/a/b", "a b"),
+        ("one", "one"),
+        ("a/b/a b/b/b", "a/b/a b/b/b"),
+    ],
+)
+def test_names_of_runs(paths, names):
+    found = distinct([runlog.Path(path) for path in paths.split()])
+    assert len(set(found)) == len(found) and found == names.split()
+
+
+def write_run(directory, seed, offset=0.0, **changes):
+    config = dataclasses.replace(presets.PRESETS["nav-maml"].config, seed=seed, **changes)
+    directory.mkdir(parents=True)
+    (directory / "config.json").write_text(to_json(config))
+    rows = [
+        {"iteration": i, "env_steps": 1000 * i, "return_before": offset, "return_after": offset + i} for i in (1, 2, 3)
+    ]
+    (directory / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return directory
+
+
+@pytest.mark.parametrize("suffix", plots.SUFFIXES)
+def test_plot_draws_a_line_for_each_setting(tmp_path, monkeypatch, capfd, suffix):
+    """Three settings of one preset, of which one has two seeds."""
+    runs = [write_run(tmp_path / name / f"seed-{seed}", seed, iterations=size) for name, seed, size in
+            (("a", 0, 3), ("a", 1, 3), ("b", 0, 4), ("c", 0, 5))]  # fmt: skip
+    drawn = []
+    finish = plots._finish
+    monkeypatch.setattr(plots, "_finish", lambda *args: drawn.append(args[1]["return"]) or finish(*args))
+    out = tmp_path / f"curves{suffix}"
+    assert cli.main(["plot", *map(str, runs), "--out", str(out)]) == 0, capfd.readouterr().err
+    assert out.stat().st_size > 1000
+    labels = [line.get_label() for line in drawn[0].get_lines() if not line.get_label().startswith("_")]
+    after = [label for label in labels if "after" in label]
+    assert len(after) == 3 and [label.split("/")[0].split(",")[0] for label in after] == ["a", "b", "c"]
+    assert "millions" in drawn[0].get_xlabel()
+    assert cli.main(["plot", str(runs[0]), str(runs[0])]) == 2
+
+
+def test_bands_over_seeds_are_student_intervals(tmp_path, monkeypatch):
+    """Of the mean of five seeds and more."""
+    values = np.array([1.0, 2.0, 4.0, 8.0, 16.0])
+    rows = [[{"env_steps": 1e6, "return_before": 0.0, "return_after": v}] * 3 for v in values]
+    drawn = []
+    monkeypatch.setattr(plots, "_finish", lambda figure, panels, path: drawn.append(panels["return"]))
+    plots.learning_curves([Setting("five", rows)], tmp_path / "x.png")
+    bounds = drawn[0].collections[-1].get_paths()[0].vertices[:, 1]
+    expected = stats.t.interval(0.95, 4, values.mean(), stats.sem(values))
+    np.testing.assert_allclose([bounds.min(), bounds.max()], expected)
+
+
+def test_a_flat_curve_has_a_sane_scale(tmp_path, monkeypatch):
+    rows = [{"env_steps": i, "return_before": 100.0, "return_after": 100.0 + 1e-6 * i} for i in range(5)]
+    drawn = []
+    monkeypatch.setattr(plots, "_finish", lambda figure, panels, path: drawn.append(panels["return"]))
+    plots.learning_curves([Setting("flat", [rows])], tmp_path / "x.png")
+    low, high = drawn[0].get_ylim()
+    assert high - low >= 1.9
