@@ -10,6 +10,7 @@ import tyro
 
 from .. import envs, rollout
 from ..errors import ConfigError, lookup
+from ..policies import ACTIONS, make_judged_act
 from ..runs import judging, runlog
 from ..show import video
 from ..types import Suite
@@ -31,6 +32,8 @@ class VideoOptions:
     """Adaptation steps before the episode; the run's own number where left out, 0 is before adaptation."""
     checkpoint: str | None = None
     """`latest` (where left out) or `best` checkpoint of the run."""
+    actions: str | None = None
+    """In the episode that is filmed: `sample`, drawn as in training (where left out), or `mode`, the most likely."""
     task: int = 0
     """Which task: of a run, its number among the tasks of `metarl evaluate` with the same seed."""
     seed: int | None = None
@@ -56,11 +59,12 @@ def parse_options(argv: list[str]) -> VideoOptions:
     options = parse(VideoOptions, argv)
     if (options.run is None) == (options.env is None):
         raise ConfigError("name either a run directory or an environment (--env) to film.")
-    for name in ("policy",) if options.run else ("steps", "checkpoint"):
+    for name in ("policy",) if options.run else ("steps", "checkpoint", "actions"):
         if getattr(options, name) is not None:
             raise ConfigError(f"--{name} goes with {'--env' if options.run else 'a run directory'} only.")
     lookup(options.policy or "random", {"random": 0, "expert": 0}, "policy")
     lookup(options.checkpoint or "latest", {"latest": 0, "best": 0}, "checkpoint")
+    lookup(options.actions or "sample", ACTIONS, "choice of actions")
     ranges = {"steps": (0, 2**31), "task": (0, 2**20), "seed": (0, 2**32), "frames": (2, 2**31)}
     check_ranges(options, ranges | {"width": (16, 4097), "height": (16, 4097)})
     return options
@@ -105,12 +109,15 @@ def _run_scene(options):
     with runlog.readable_errors(options.run):
         algorithm, state = restore(options.run, config, trained, options.checkpoint or "latest")
     asked = dataclasses.replace(config.evaluation, **given(options, "steps", "seed"))
-    settings = asked.following(algorithm.adaptation)
+    settings = asked.following(algorithm.adaptation, options.actions or "sample")
     env, task = rollout.row(env, judging.draw_tasks(settings, env), options.task)
-    out = options.run / "plots" / f"video-steps{settings.steps}-task{options.task}-seed{settings.seed}.mp4"
+    name = f"video-steps{settings.steps}-task{options.task}-seed{settings.seed}"
+    out = options.run / "plots" / f"{name}{'-actions-mode' * (settings.actions == 'mode')}.mp4"
+    judged_act = make_judged_act(settings.actions, config.policy, trained.spec)
 
     def make_act(key):
-        return video.adapted_policy(algorithm, env, state, task, key, settings.episodes, settings.steps)
+        act, history = video.adapted_policy(algorithm, env, state, task, key, settings.episodes, settings.steps)
+        return act if judged_act is None else judged_act(act), history
 
     return video.Scene(env, task, make_act, judging.episodes_key(settings, config.seed), options.out or out)
 

@@ -12,6 +12,7 @@ import numpy as np
 from .. import evaluation, rollout
 from ..config import EvaluationConfig, ExperimentConfig, SettledEvaluation
 from ..evaluation import Curve, Population, over_tasks
+from ..policies import ACTIONS, make_judged_act
 from ..show import plots
 from ..types import Adaptation, Algorithm, EnvSpec, Key, MetaEnv, RunState, Suite, Task
 from . import clock
@@ -44,6 +45,7 @@ class Judge:
             "seed": seed,
             "task_seed": settings.seed,
             "episodes": settings.episodes,
+            "actions": settings.actions,
             "horizon": self.spec.horizon,
             "physics": config.physics,
             "steps": list(range(len(returns))),
@@ -60,7 +62,11 @@ class Judge:
 
 
 def make_judge(
-    config: ExperimentConfig, algorithm: Algorithm, env: MetaEnv | Suite, eval_env: MetaEnv | Suite
+    config: ExperimentConfig,
+    algorithm: Algorithm,
+    env: MetaEnv | Suite,
+    eval_env: MetaEnv | Suite,
+    actions: str = "sample",
 ) -> Judge:
     """Judging as `config.evaluation` says, and as `algorithm` is trained where it says nothing.
 
@@ -69,13 +75,15 @@ def make_judge(
       algorithm: made of it.
       env: that it trains on.
       eval_env: to draw the tasks from.
+      actions: of judged episodes (see `SettledEvaluation`).
     """
-    settings = config.evaluation.following(algorithm.adaptation)
+    settings = config.evaluation.following(algorithm.adaptation, actions)
+    judged_act = make_judged_act(actions, config.policy, env.spec)
     tasks = draw_tasks(settings, eval_env)
     shape = (settings.tasks, settings.episodes)
 
     def curve(state: RunState, tasks: Task, key: Key) -> Curve:
-        return evaluation.adaptation(algorithm, eval_env, state, tasks, key, shape, settings.steps)[2]
+        return evaluation.adaptation(algorithm, eval_env, state, tasks, key, shape, settings.steps, judged_act)[2]
 
     compiled = jax.jit(curve)
     found = evaluation.population(env, eval_env, tasks, settings.tasks)
@@ -90,8 +98,8 @@ def make_judge(
     )
 
 
-def _differences(settings: EvaluationConfig, adaptation: Adaptation, trained: EnvSpec, judged: EnvSpec) -> list[str]:
-    """In what the adaptation that is judged differs from that of training."""
+def _differences(settings: SettledEvaluation, adaptation: Adaptation, trained: EnvSpec, judged: EnvSpec) -> list[str]:
+    """In what that which is judged differs from training."""
     steps, episodes = adaptation
     said = []
     if settings.steps != steps:
@@ -100,6 +108,8 @@ def _differences(settings: EvaluationConfig, adaptation: Adaptation, trained: En
         said.append(f"episodes of each step: {settings.episodes}, in training {episodes}")
     if judged.horizon != trained.horizon:
         said.append(f"episodes have {judged.horizon} steps, in training {trained.horizon}")
+    if settings.actions != "sample":
+        said.append(f"actions of judged episodes: {ACTIONS[settings.actions]}, in training drawn")
     return said
 
 
