@@ -18,6 +18,7 @@ class Curve(NamedTuple):
 
     returns: Array  # [K + 1, N], undiscounted
     success: Array  # [K + 1, N], share of episodes that solved the task; 0 where the environment names no success
+    unstable: Array | None = None  # [K + 1], worlds in which the simulation blew up; None where it cannot
 
 
 def adaptation_curve(
@@ -70,7 +71,8 @@ def adaptation(
             judged = rollout.run_episodes(env, judged_act(act), tasks, key, shape, history)[1]
         # A round cuts short the episodes that still run.
         after = end.history._replace(last=jnp.ones(shape, bool)) if algorithm.keeps_history else first_history
-        outcome = Curve(*(x.mean(axis=1) for x in rollout.episode_outcome(judged)))
+        means = (x.mean(axis=1) for x in rollout.episode_outcome(judged))
+        outcome = Curve(*means, rollout.unstable_worlds(judged))
         return (algorithm.adapt(state, params, transitions), after), (params, history, outcome)
 
     return jax.lax.scan(step, (params, first_history), jax.random.split(key, num_steps + 1))[1]

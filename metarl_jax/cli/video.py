@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import sys
 from pathlib import Path
 
 import jax
@@ -88,9 +89,12 @@ def run(argv: list[str]) -> int:
         )
         ends = np.flatnonzero(steps.terminated)
         num_steps = int(ends[0]) + 1 if ends.size else num_steps
+        if steps.unstable is not None and steps.unstable[:num_steps].any():
+            num_steps = int(np.argmax(steps.unstable))  # what comes then cannot be drawn
+            print(f"warning: the simulation blew up after {num_steps} steps, where the film ends", file=sys.stderr)
         video.write(view.draw(jax.tree.map(lambda x: x[: num_steps + 1], states), scene.task), scene.out, view.dt)
     totals = {"return": steps.reward[:num_steps].sum()}
-    totals |= {name: x[:num_steps].max() for name, x in steps.info.items() if name == "success"}
+    totals |= {name: x[:num_steps].max(initial=0.0) for name, x in steps.info.items() if name == "success"}
     print(f"{num_steps} steps, " + ", ".join(f"{name} {float(x):.1f}" for name, x in totals.items()))
     print(f"written: {scene.out}")
     return 0

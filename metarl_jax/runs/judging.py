@@ -35,8 +35,8 @@ class Judge:
         """The adaptation curve, as eval/*.json holds it; `seed` is the run's, `config.seed` where left out."""
         config, settings, (rows, held_out, words, notes) = self.config, self.settings, self.population
         seed = config.seed if seed is None else seed
-        returns, success = map(np.asarray, self.curve_of(state, episodes_key(settings, seed)))
-        curve = {
+        returns, success, unstable = jax.tree.map(np.asarray, self.curve_of(state, episodes_key(settings, seed)))
+        curve: dict[str, Any] = {
             "env": config.env,
             "tasks": words,
             "held_out": held_out,
@@ -55,6 +55,11 @@ class Judge:
             "task_env": rows.env,
             "all_tasks": rows.all_tasks,
         }
+        if unstable is not None:
+            curve["unstable_worlds"] = unstable.tolist()
+            if count := unstable.sum():
+                worlds = returns.size * settings.episodes
+                curve["notes"].append(f"the simulation of {count} of {worlds} worlds blew up: their episodes end there")
         if self.spec.has_success:
             points = [over_tasks(x, rows) for x in success]
             curve["success"] = evaluation.by_point(points, evaluation.SUCCESS_FIELDS) | {"values": success.tolist()}
