@@ -47,11 +47,11 @@ class EvaluationConfig:
         if not 0 <= self.seed < 2**32:
             raise ConfigError(f"evaluation.seed must lie in [0, 2**32), not {self.seed}.")
 
-    def following(self, adaptation: Adaptation) -> "SettledEvaluation":
-        """With the steps and episodes of training where none are set."""
+    def following(self, adaptation: Adaptation, actions: str = "sample") -> "SettledEvaluation":
+        """With the steps and episodes of training where none are set, and `actions` (see there)."""
         episodes = adaptation.episodes or EPISODES if self.episodes is None else self.episodes
         steps = adaptation.steps if self.steps is None else self.steps
-        return SettledEvaluation(**vars(self) | {"episodes": episodes, "steps": steps})
+        return SettledEvaluation(**vars(self) | {"episodes": episodes, "steps": steps, "actions": actions})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +60,8 @@ class SettledEvaluation(EvaluationConfig):
 
     episodes: int = EPISODES
     steps: int = 1
+    actions: str = "sample"
+    """Of judged episodes, one of `policies.ACTIONS`; those that adapt the policy are drawn, as in training."""
 
 
 @dataclasses.dataclass(frozen=True)

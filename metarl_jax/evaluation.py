@@ -1,7 +1,7 @@
 """Judging adaptation: which tasks there are to judge on, how they go after 0..K steps, and what is sure about it."""
 
 import collections
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -18,6 +18,7 @@ class Curve(NamedTuple):
 
     returns: Array  # [K + 1, N], undiscounted
     success: Array  # [K + 1, N], share of episodes that solved the task; 0 where the environment names no success
+    unstable: Array | None = None  # [K + 1], worlds in which the simulation blew up; None where it cannot
 
 
 def adaptation_curve(
@@ -48,8 +49,11 @@ def adaptation(
     key: Key,
     shape: tuple[int, int],
     num_steps: int,
+    judged_act: Callable[[rollout.Act], rollout.Act] | None = None,
 ) -> tuple[Params, History, Curve]:
     """Adapts to N tasks, step by step (see `adaptation_curve`, whose `key` it takes without the tasks' part).
+
+    `judged_act`, where given, makes of the policies that adapt those that are measured, in episodes of their own.
 
     Returns:
       Policies, leaves `[K + 1, N, ...]`, the histories they begin with, `[K + 1, N, E, ...]`, and how they did.
@@ -60,10 +64,15 @@ def adaptation(
     # A scan, so that the program's size does not grow with K; its last adaptation goes unused.
     def step(carry, key):
         params, history = carry
-        end, transitions = rollout.run_episodes(env, algorithm.act(state, params), tasks, key, shape, history)
+        act = algorithm.act(state, params)
+        end, transitions = rollout.run_episodes(env, act, tasks, key, shape, history)
+        judged = transitions
+        if judged_act is not None:  # with the same key: the same starts
+            judged = rollout.run_episodes(env, judged_act(act), tasks, key, shape, history)[1]
         # A round cuts short the episodes that still run.
         after = end.history._replace(last=jnp.ones(shape, bool)) if algorithm.keeps_history else first_history
-        outcome = Curve(*(x.mean(axis=1) for x in rollout.episode_outcome(transitions)))
+        means = (x.mean(axis=1) for x in rollout.episode_outcome(judged))
+        outcome = Curve(*means, rollout.unstable_worlds(judged))
         return (algorithm.adapt(state, params, transitions), after), (params, history, outcome)
 
     return jax.lax.scan(step, (params, first_history), jax.random.split(key, num_steps + 1))[1]

@@ -12,7 +12,7 @@ from .errors import ConfigError, lookup
 from .learning import normalize
 from .learning.distributions import DISTRIBUTIONS, Distribution, Gaussian
 from .networks import MemoryConfig, NetworkConfig, make_memory, make_network
-from .rollout import ActionSample
+from .rollout import Act, ActionSample
 from .types import Array, EnvSpec, History, Key, Params, Transition
 
 
@@ -207,7 +207,7 @@ def _time_first(x: Array) -> Array:
     return jnp.swapaxes(x, 0, 1)
 
 
-def make_act(policy: Policy, stats: normalize.Stats, params: Params, params_axis: int | None) -> Callable:
+def make_act(policy: Policy, stats: normalize.Stats, params: Params, params_axis: int | None) -> Act:
     """The function that `rollout.collect` calls.
 
     Args:
@@ -225,3 +225,35 @@ def make_act(policy: Policy, stats: normalize.Stats, params: Params, params_axis
         return carry, sample
 
     return act
+
+
+ACTIONS = {"sample": "drawn, as in training", "mode": "the most likely"}  # of judged episodes
+
+
+def make_judged_act(actions: str, config: PolicyConfig, spec: EnvSpec) -> Callable[[Act], Act] | None:
+    """What makes of a policy that adapts the one that is judged; None where they are one and the same.
+
+    Args:
+      actions: one of ACTIONS, ConfigError on any other.
+      config: of the policy.
+      spec: of the environment that it was trained on.
+    """
+    lookup(actions, ACTIONS, "choice of actions")
+    if actions == "sample":
+        return None
+    distribution = _make_distribution(config, spec)
+    return lambda act: by_mode(act, distribution)
+
+
+def by_mode(act: Act, distribution: Distribution) -> Act:
+    """`act` with the most likely draws in place of random ones; a memory is told what was done.
+
+    Squashed actions are the images of the Gaussian's mode: the mode of their own density may lie at a bound.
+    """
+
+    def most_likely(obs: Array, history: History, key: Key) -> tuple[Any, ActionSample]:
+        carry, sample = act(obs, history, key)
+        raw = sample.dist.mean
+        return carry, ActionSample(raw, distribution.to_env(raw), sample.dist, distribution.log_prob(sample.dist, raw))
+
+    return most_likely

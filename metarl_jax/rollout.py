@@ -107,9 +107,11 @@ def collect(
         key_act, key_reset = jax.random.split(key)
         carry, sample = act(state.obs, state.history, key_act)
         env_state, timestep = _step(env, tasks, state.env_state, sample.action)
+        timestep = _without_garbage(timestep, state.obs)
         time, episode_return = state.time + 1, state.episode_return + timestep.reward
         solved = state.solved | (timestep.info["success"] > 0) if env.spec.has_success else state.solved
         last = timestep.terminated | (time >= env.spec.horizon)
+        last = last if timestep.unstable is None else last | timestep.unstable
         transition = Transition(
             obs_tm1=state.obs,
             action_tm2=state.history.action,
@@ -125,6 +127,7 @@ def collect(
             time_tm1=state.time,
             return_t=episode_return,
             success_t=solved,
+            unstable_t=timestep.unstable,
         )
         history = History(carry, sample.raw, timestep.reward, last)
         ahead = RolloutState(env_state, timestep.obs, time, episode_return, solved, history)
@@ -168,6 +171,11 @@ def episode_outcome(transitions: Transition, index: int = 0) -> Outcome:
     )
 
 
+def unstable_worlds(transitions: Transition) -> Array | None:
+    """In how many of N x E worlds the simulation blew up, `[]`; None of environments where it cannot."""
+    return None if transitions.unstable_t is None else transitions.unstable_t.any(axis=-1).sum()
+
+
 def by_env(env: MetaEnv | Suite, values: Array) -> dict[str, Array]:
     """`values` `[N, ...]` of the environments of a suite, by name, `[N/M, ...]` each; {} where there is but one."""
     if not isinstance(env, Suite):
@@ -177,7 +185,7 @@ def by_env(env: MetaEnv | Suite, values: Array) -> dict[str, Array]:
 
 
 def record(env: MetaEnv, act: Act, task: Task, history: History, key: Key, num_steps: int) -> tuple[EnvState, TimeStep]:
-    """One world from a reset on, watched at every step; a termination or the time limit does not stop it.
+    """One world from a reset on, watched at every step; a termination, the time limit or that it blows up do not stop it.
 
     Args:
       env: to reset and step.
@@ -197,6 +205,7 @@ def record(env: MetaEnv, act: Act, task: Task, history: History, key: Key, num_s
         state, obs, history = before
         carry, sample = act(obs[None, None], history, key)
         state, timestep = env.step(state, sample.action[0, 0], task)
+        timestep = _without_garbage(timestep, obs)
         history = History(carry, sample.raw, timestep.reward[None, None], timestep.terminated[None, None])
         return (state, timestep.obs, history), (state, timestep)
 
@@ -229,6 +238,20 @@ def _step(env: MetaEnv | Suite, tasks: Task, states: EnvState, actions: Array) -
             return _join(sharding.over_tasks(env.step)(states, tuple(parts), tasks))
         return _join(_step(*each) for each in zip(env.envs, tasks, states, parts, strict=True))
     return sharding.over_tasks(jax.vmap(jax.vmap(env.step, in_axes=(0, 0, None))))(states, actions, tasks)
+
+
+def _without_garbage(timestep: TimeStep, obs_before: Array) -> TimeStep:
+    """A time step of which all may be used: nothing happens in a step in which the simulation blows up.
+
+    There the observation is the one before, so that a value bootstraps from the last state that was one; the reward is 0.
+    What is not a number is a sign of it, whatever the simulator says.
+    """
+    if timestep.unstable is None:
+        return timestep
+    finite = jnp.isfinite(timestep.reward) & jnp.isfinite(timestep.obs).all(axis=-1)
+    unstable = timestep.unstable | ~finite
+    nothing = jax.tree.map(jnp.zeros_like, timestep)._replace(obs=obs_before)
+    return _where(unstable, nothing, timestep)._replace(unstable=unstable)
 
 
 def _join(parts: Iterable[tuple[EnvState, TimeStep]]) -> tuple[EnvState, TimeStep]:

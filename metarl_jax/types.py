@@ -39,6 +39,7 @@ class TimeStep(NamedTuple):
     reward: Array  # []; 0 after a reset
     terminated: Array  # [] bool; the task itself ended the episode (a time limit does not)
     info: dict[str, Array] = {}  # noqa: RUF012 -- scalars by name, such as "success"; which ones is fixed per environment
+    unstable: Array | None = None  # [] bool; the simulation blew up, so that nothing else here counts; None: it cannot
 
 
 class MetaEnv(Protocol):
@@ -95,11 +96,14 @@ class Transition(NamedTuple):
     log_prob_tm1: Array  # []
     reward_t: Array  # []
     terminated_t: Array  # [] bool
-    last_t: Array  # [] bool: the episode ended here, by termination or by the time limit
+    last_t: Array  # [] bool: the episode ended here, by termination, by the time limit, or cut off as unstable
     obs_t: Array  # [obs_dim]; where last_t, the final observation of the episode, not the first of the next
     time_tm1: Array  # [] int: steps since the episode began
     return_t: Array  # []: undiscounted reward of the episode up to and including reward_t
     success_t: Array  # [] bool: a step of the episode up to and including this one solved the task
+    unstable_t: Array | None = (
+        None  # [] bool: the simulation blew up: reward_t is 0, obs_t is obs_tm1, and the episode is cut off
+    )
 
 
 class Kept(NamedTuple):

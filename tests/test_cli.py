@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import matplotlib.image
 import pytest
@@ -145,10 +146,13 @@ def test_evaluations_do_not_overwrite_each_other(metarl, copy_of):
     before = files(copy_of)
     one, two = ("--episodes", 1), ("--episodes", 3)
     asked = [one, two, ("--steps", 3), ("--tasks", 2), ("--horizon", 3), ("--seed", 1), (*one, "--seed", 1)]
+    asked += [("--actions", "mode")]
     for count, argv in enumerate(asked, start=1):
         assert metarl("evaluate", copy_of, *argv)[0] == 0
         new = files(copy_of)
         assert len(new) == len(before) + 2 * count and all(new[name] == content for name, content in before.items())
+    drawn, likely = (json.loads(new[Path("eval", f"iteration-2{end}.json")]) for end in ("", "-actions-mode"))
+    assert (drawn["actions"], likely["actions"]) == ("sample", "mode") and drawn["returns"] != likely["returns"]
     assert metarl("evaluate", copy_of)[0] == 0  # as the run was judged at its end
     new = files(copy_of)
     assert len(new) == len(before) + 2 * len(asked) + 1 and all(new[name] == before[name] for name in before)
@@ -178,7 +182,7 @@ def test_evaluate_is_repeatable_and_seeds_differ(metarl, copy_of):
 
 def test_adapt(metarl, copy_of):
     """The table says what the file says; another family with the same sizes will do."""
-    argv = ["--tasks", 3, "--episodes", 2, "--online.episodes", 4, "--online.replay", 2]
+    argv = ["--tasks", 3, "--episodes", 2, "--online.episodes", 4, "--online.replay", 2, "--actions", "mode"]
     code, out, err = metarl("adapt", copy_of, "--env", "point-sparse", *argv)
     assert code == 0, err
     (path,) = (copy_of / "eval").glob("online-point-sparse-*.json")
@@ -188,6 +192,7 @@ def test_adapt(metarl, copy_of):
     assert report["gain"]["mean"] == pytest.approx(report["learned"]["mean"] - report["frozen"]["mean"])
     assert f"{report['gain']['mean']:.2f}" in out and str(path) in out
     assert report["online"]["replay"] == 2 and report["env"] == "point-sparse"
+    assert report["actions"] == "mode" and "-actions-mode-" in path.stem
     assert matplotlib.image.imread(copy_of / "plots" / f"{path.stem}.png").std() > 0.0
 
 
@@ -206,6 +211,8 @@ def test_paths(metarl, copy_of, tmp_path):
         (("adapt", "--env", "cheetah-vel"), ("observations 2 and 17", "actions 2 and 6")),
         (("adapt", "--tasks", "0"), ("--tasks", "[1,")),
         (("adapt", "--checkpoint", "first"), ("latest",)),
+        (("adapt", "--actions", "mod"), ("choice of actions", "did you mean 'mode'")),
+        (("evaluate", "--actions", "mean"), ("choice of actions", "mode, sample")),
         (("paths", "--tasks", "100"), ("--tasks", "20")),
         (("paths", "--seed", "-1"), ("--seed",)),
     ],

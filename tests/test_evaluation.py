@@ -1,5 +1,6 @@
 """Interquartile means, bootstrap intervals, adaptation curves."""
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -8,7 +9,9 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from metarl_jax import evaluation
+from metarl_jax import evaluation, rollout
+from metarl_jax.learning.distributions import Gaussian
+from metarl_jax.policies import PolicyConfig, make_judged_act
 from metarl_jax.rollout import ActionSample
 from metarl_jax.types import Adaptation, Algorithm, EnvSpec, TimeStep
 
@@ -176,3 +179,29 @@ def test_adaptation_curve(num_steps):
     for point in curve:
         np.testing.assert_allclose(point, 3.0 * (action + task), rtol=1e-5)
         action = action + 10.0 + 0.01 * (action + task)
+
+
+def test_the_most_likely_actions_are_judged_and_draws_adapt():
+    """A policy that draws around its mean: its returns tell the mean alone, its adaptations what was drawn."""
+    certain, shape, key = counting_algorithm(), (6, 2), jax.random.key(0)
+
+    def act(state, params):
+        def fn(obs, history, key):
+            carry, sample = certain.act(state, params)(obs, history, key)
+            raw = sample.raw + jax.random.normal(key, sample.raw.shape)
+            return carry, sample._replace(raw=raw, action=raw, dist=Gaussian(sample.raw, jnp.zeros_like(sample.raw)))
+
+        return fn
+
+    drawing, state = certain._replace(act=act), State(jnp.array(5.0))
+    tasks = rollout.sample_tasks(Counting(), key, shape[0])
+    likely = make_judged_act("mode", PolicyConfig(), Counting.spec)
+    run = functools.partial(evaluation.adaptation, drawing, Counting(), state, tasks, key, shape, 3)
+    params, history, curve = run()
+    same_params, same_history, of_means = run(likely)
+    jax.tree.map(np.testing.assert_array_equal, (params, history), (same_params, same_history))
+    np.testing.assert_allclose(of_means.returns, 3.0 * (np.asarray(params) + np.asarray(tasks)), rtol=1e-6)
+    # What adapted was drawn: the policies are those that follow from the returns of the drawn episodes.
+    follows = np.asarray(params[:-1]) + 10.0 + 0.01 * np.asarray(curve.returns[:-1]) / 3.0
+    np.testing.assert_allclose(params[1:], follows, rtol=1e-6)
+    assert np.abs(np.asarray(curve.returns - of_means.returns)).min() > 1e-3

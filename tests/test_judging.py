@@ -95,11 +95,12 @@ def test_what_differs_from_training_is_said(make_point, tiny_algorithms, tiny_po
     config = dataclasses.replace(config, evaluation=asked)
     env, longer = make_point(), make_point(horizon=20)
     algorithm = make_algorithm(config.algorithm, env, config.policy, 1)
-    judge = judging.make_judge(config, algorithm, env, longer)
+    judge = judging.make_judge(config, algorithm, env, longer, "mode")
     assert judge.population.notes == (
         "adaptation steps: 3, in training 1",
         "episodes of each step: 5, in training 8",
         "episodes have 20 steps, in training 8",
+        "actions of judged episodes: the most likely, in training drawn",
     )
 
 

@@ -14,7 +14,7 @@ from metarl_jax.algorithms import online as learning_online
 from metarl_jax.algorithms.online import Learner, OnlineConfig, Setting
 from metarl_jax.errors import ConfigError
 from metarl_jax.learning import returns
-from metarl_jax.policies import make_policy
+from metarl_jax.policies import make_judged_act, make_policy
 from metarl_jax.types import Transition
 
 N = 4
@@ -169,6 +169,28 @@ def test_ratios_are_one_before_the_first_step(make_point, tiny_algorithms, polic
     error, history = errors(jax.random.key(0))
     assert error.max() < 1e-5
     assert history.last.all() == (name == "rl2")
+
+
+def test_the_most_likely_actions_are_compared_and_draws_learnt_from(make_point, tiny_algorithms, tiny_policy):
+    """From one start all episodes of a policy's modes are alike, and those that it learns from are not."""
+
+    class OneStart(make_point):
+        def reset(self, key, task):
+            return super().reset(jax.random.key(0), task)
+
+    env, config = OneStart(horizon=4), OnlineConfig(episodes=2, replay=2, ensemble=2, steps=1)
+    algorithm = make_algorithm(tiny_algorithms["ppo"], env, tiny_policy, 1)
+    policy, likely = make_policy(tiny_policy, env.spec), make_judged_act("mode", tiny_policy, env.spec)
+
+    @jax.jit
+    def compare(key):
+        state = algorithm.init(key)
+        return learning_online.compare(config, algorithm, policy, env, state, key, (N, 3), 0, likely)
+
+    found = compare(jax.random.key(0))
+    assert np.ptp(found.online.returns, axis=1).min() > 1e-3
+    for returns_of_modes in (found.frozen, found.learned):
+        assert np.ptp(returns_of_modes, axis=1).max() < 1e-6
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import pytest
 
 from metarl_jax.errors import ConfigError
 from metarl_jax.learning import normalize
-from metarl_jax.networks import NetworkConfig, make_network
-from metarl_jax.policies import PolicyConfig, make_act, make_policy
+from metarl_jax.networks import MemoryConfig, NetworkConfig, make_network
+from metarl_jax.policies import PolicyConfig, make_act, make_judged_act, make_policy
 from metarl_jax.types import EnvSpec, History
 
 SPEC = EnvSpec("walled", 5, 2, 10, (-1.0, -2.0), (1.0, 0.5))
@@ -92,6 +92,41 @@ def test_act(axis):
     log_prob = (-0.5 * ((raw - mean) / std) ** 2 - np.log(std) - 0.5 * np.log(2 * np.pi)).sum(axis=-1)
     np.testing.assert_allclose(sample.log_prob, log_prob, rtol=1e-5)
     assert len(np.unique(raw)) == raw.size
+
+
+@pytest.mark.parametrize("name", ["gaussian", "tanh-gaussian"])
+def test_the_most_likely_action(name):
+    """The mean, brought into the bounds, whatever the key; what is reported of the draw, and to a memory, is of it."""
+    config = PolicyConfig(distribution=name, init_log_std=0.5, memory=MemoryConfig("gru", width=4))
+    policy = make_policy(config, SPEC)
+    history = History(policy.init_carry((3, 4)), jnp.ones((3, 4, 2)), jnp.ones((3, 4)), jnp.zeros((3, 4), bool))
+    obs = np.random.default_rng(0).normal(size=(3, 4, 5)).astype(np.float32)
+
+    @jax.jit
+    def act_twice(key):
+        params = jax.tree.map(lambda x: 60.0 * x, policy.init(key))  # so that some means are out of bounds
+        drawn = make_act(policy, policy.init_stats(), params, None)
+        likely = make_judged_act("mode", config, SPEC)(drawn)
+        return drawn(obs, history, key), likely(obs, history, jax.random.split(key)[0])
+
+    (carry_drawn, sample), (carry, mode) = act_twice(jax.random.key(0))
+    jax.tree.map(np.testing.assert_array_equal, (carry, mode.dist), (carry_drawn, sample.dist))
+    mean, std = np.asarray(sample.dist.mean, np.float64), np.exp(np.asarray(sample.dist.log_std, np.float64))
+    np.testing.assert_array_equal(mode.raw, sample.dist.mean)
+    share = np.clip(mean, -1.0, 1.0) if name == "gaussian" else np.tanh(mean)
+    low, high = np.array(SPEC.action_low), np.array(SPEC.action_high)
+    np.testing.assert_allclose(mode.action, low + (high - low) * (share + 1.0) / 2.0, atol=1e-6)
+    assert mean.max() > 1.0
+    log_prob = -np.log(std) - 0.5 * np.log(2 * np.pi)
+    if name == "tanh-gaussian":
+        log_prob = log_prob - np.log((high - low) / 2.0 * (1.0 - np.tanh(mean) ** 2))
+    np.testing.assert_allclose(mode.log_prob, log_prob.sum(axis=-1), rtol=1e-4, atol=1e-4)
+
+
+def test_choices_of_actions():
+    assert make_judged_act("sample", PolicyConfig(), SPEC) is None
+    with pytest.raises(ConfigError, match="did you mean 'mode'"):
+        make_judged_act("mod", PolicyConfig(), SPEC)
 
 
 def test_tanh_gaussian_needs_bounds():

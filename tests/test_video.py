@@ -255,6 +255,18 @@ def test_mp4_of_a_run(metarl, run, monkeypatch):
     assert len(list(read_mp4(path))) == 7 and path.read_bytes() != before
 
 
+def test_actions_of_the_filmed_episode(metarl, run, monkeypatch):
+    """Whatever the key, the most likely one is the same; the file's name says that it was asked for."""
+    acts, record = [], rollout.record
+    monkeypatch.setattr(rollout, "record", lambda env, act, *rest: (acts.append(act), record(env, act, *rest))[1])
+    size = ["--width", 32, "--height", 32]
+    code, _, err = metarl("video", run, "--actions", "mode", "--task", 1, "--seed", 3, *size)
+    assert code == 0 and (run / "plots" / "video-steps1-task1-seed3-actions-mode.mp4").exists(), err
+    obs, history = jnp.ones((1, 1, 2)), begin(envs.make("point"))
+    first, second = (acts[0](obs, history, jax.random.key(seed))[1] for seed in (0, 1))
+    assert (first.raw == second.raw).all() and (first.raw == first.dist.mean).all()
+
+
 def test_write_is_whole_or_not_at_all(tmp_path):
     def frames():
         yield np.zeros((32, 32, 3), np.uint8)
@@ -281,6 +293,7 @@ def test_write_is_whole_or_not_at_all(tmp_path):
         (["nowhere", "--policy", "random"], ["--policy", "--env"]),
         (["--env", "point", "--steps", "1"], ["--steps", "run"]),
         (["--env", "point", "--checkpoint", "best"], ["--checkpoint", "run"]),
+        (["--env", "point", "--actions", "mode"], ["--actions", "run"]),
         (["--env", "poimt"], ["did you mean 'point"]),
         (["--env", "point", "--policy", "expret"], ["did you mean 'expert'"]),
         (["--env", "point", "--policy", "expert"], ["Meta-World", "random"]),
@@ -308,6 +321,7 @@ def test_bad_values(metarl, tmp_path, argv, words):
         (["--task", "3"], ["--task", "3"]),
         (["--steps", "-1"], ["--steps"]),
         (["--checkpoint", "bset"], ["did you mean 'best'"]),
+        (["--actions", "mod"], ["choice of actions", "did you mean 'mode'"]),
     ],
 )
 def test_bad_values_with_a_run(metarl, run, argv, words):

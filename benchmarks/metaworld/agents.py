@@ -1,7 +1,7 @@
 """A trained run as an agent that the package's evaluation functions drive."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -9,8 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from metaworld.evaluation import Timestep
 
-from ...learning.distributions import Distribution
-from ...rollout import ActionSample, no_history
+from ...rollout import Act, ActionSample, no_history
 from ...types import Algorithm, EnvSpec, History, Key, RunState, Transition
 
 
@@ -27,7 +26,7 @@ class RunAgent:
       state: of the run.
       labels: `[N, L]`, appended to observations; L = 0 where the run knows no labels.
       key: of the actions.
-      mode_of: where given, `eval_action` takes the most likely action of this action distribution instead of a draw.
+      judged_act: where given, makes of the policies that adapt those of `eval_action` (see `policies.make_judged_act`).
     """
 
     def __init__(
@@ -37,18 +36,19 @@ class RunAgent:
         state: RunState,
         labels: np.ndarray,
         key: Key,
-        mode_of: Distribution | None = None,
+        judged_act: Callable[[Act], Act] | None = None,
     ):
-        def act(params, obs, history, count):
-            act = algorithm.act(state, params)
-            carry, drawn = act(
-                obs[:, None], jax.tree.map(lambda x: x[:, None], history), jax.random.fold_in(key, count)
-            )
-            return jax.tree.map(lambda x: x[:, 0], (carry, drawn))
+        def compiled(choose: Callable[[Act], Act]) -> Callable:
+            def act(params, obs, history, count):
+                history = jax.tree.map(lambda x: x[:, None], history)
+                chosen = choose(algorithm.act(state, params))(obs[:, None], history, jax.random.fold_in(key, count))
+                return jax.tree.map(lambda x: x[:, 0], chosen)
 
-        self._act = jax.jit(act)
+            return jax.jit(act)
+
+        self._act = compiled(lambda act: act)
+        self._judged_act = self._act if judged_act is None else compiled(judged_act)
         self._adapt = jax.jit(lambda params, transitions: algorithm.adapt(state, params, transitions))
-        self._to_env = None if mode_of is None else jax.jit(lambda dist: mode_of.to_env(dist.mean))
         count = len(labels)
         nothing = no_history(spec, (count, 1), algorithm.init_carry((count, 1)))
         self._nothing = jax.tree.map(lambda x: np.asarray(x[:, 0]), nothing)
@@ -66,7 +66,7 @@ class RunAgent:
 
     def adapt_action(self, observations: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
         """Draws actions, `[N, action_dim]`; with them what `step` must know of the draw (`ActionSample`, and the memory)."""
-        carry, drawn = self._draw(observations, self._history)
+        carry, drawn = self._draw(self._act, observations, self._history)
         return drawn.action, {"carry": carry, **drawn._asdict()}
 
     def step(self, timestep: Timestep) -> None:
@@ -91,10 +91,10 @@ class RunAgent:
         if jax.tree.leaves(history.carry):
             reward = observations[:, -2].astype(np.float32)  # see RNNBasedMetaRLWrapper of the package
             history = history._replace(reward=np.where(self._fresh, history.reward, reward))
-        carry, drawn = self._draw(observations, history)
+        carry, drawn = self._draw(self._judged_act, observations, history)
         self._eval_history = History(carry, drawn.raw, np.zeros_like(history.reward), np.zeros_like(history.last))
         self._fresh = np.zeros_like(self._fresh)
-        return drawn.action if self._to_env is None else np.asarray(self._to_env(drawn.dist))
+        return drawn.action
 
     def reset(self, env_mask: np.ndarray) -> None:
         """Evaluation episodes of the environments `env_mask` begin anew, with what was known after adaptation."""
@@ -104,8 +104,8 @@ class RunAgent:
             self._eval_history = _where(env_mask, self._adapted_history, self._eval_history)
             self._fresh = self._fresh | env_mask
 
-    def _draw(self, observations: np.ndarray, history: History) -> tuple[Any, ActionSample]:
-        return jax.device_get(self._act(self.params, self._labelled(observations), history, next(self._draws)))
+    def _draw(self, act: Callable, observations: np.ndarray, history: History) -> tuple[Any, ActionSample]:
+        return jax.device_get(act(self.params, self._labelled(observations), history, next(self._draws)))
 
     def _labelled(self, observations: np.ndarray) -> np.ndarray:
         return np.concatenate([observations[:, : self._obs_dim], self._labels], axis=1, dtype=np.float32)

@@ -15,7 +15,7 @@ from ...config import ExperimentConfig
 from ...envs.metaworld import Name, parse
 from ...envs.metaworld.env import HORIZON
 from ...errors import ConfigError, lookup
-from ...policies import make_policy
+from ...policies import ACTIONS, make_judged_act
 from ...runs.runlog import write_atomically
 from ...show import plots
 from ...types import Adaptation, Algorithm, EnvSpec, RunState
@@ -65,8 +65,8 @@ def request(config: ExperimentConfig, adaptation: Adaptation, asked: Any) -> Req
     if not 0 <= seed < 2**32 - 1:  # the package adds 1 for the test goals of ML1
         raise ConfigError(f"--seed must lie in [0, 2**32 - 1) on the package, not {seed}.")
     split = host.find_split(suite, asked.split)
-    mode = lookup(asked.actions or "sampled", {"sampled": False, "mode": True}, "choice of actions")
-    return Request(suite, split, kinds, episodes, points, horizon, seed, mode, 1 if by_memory else max(1, own.steps))
+    mode, steps = asked.actions == "mode", 1 if by_memory else max(1, own.steps)
+    return Request(suite, split, kinds, episodes, points, horizon, seed, mode, steps)
 
 
 def run_name(config: ExperimentConfig) -> Name:
@@ -130,7 +130,7 @@ def judge(
     run = run_name(config)
     labels = label_names(run, spec, wanted)
     suite = host.make_suite(wanted.suite, wanted.split, wanted.seed)
-    mode_of = make_policy(config.policy, spec).distribution if wanted.mode else None
+    judged_act = make_judged_act("mode" if wanted.mode else "sample", config.policy, spec)
     report = wanted._asdict() | {"env": config.env, "iteration": int(state.step), "metaworld": version("metaworld")}
     report["notes"] = notes(config, run, suite, wanted, algorithm.adaptation)
     goals = {"points": wanted.points, "episodes": wanted.episodes, "steps": wanted.steps}
@@ -141,7 +141,7 @@ def judge(
         made, on_step = plan.environments, progress(kind, plan.max_steps)
         with contextlib.closing(WorkerEnvs(made.makers, made.names, on_step=on_step)) as envs:
             one_hot = np.array([[name == label for label in labels] for name in made.names], float)
-            agent = RunAgent(algorithm, spec, state, one_hot, jax.random.key(wanted.seed), mode_of)
+            agent = RunAgent(algorithm, spec, state, one_hot, jax.random.key(wanted.seed), judged_act)
             start = time.perf_counter()
             if kind == "official":
                 report[kind] = evaluators.official(agent, envs, suite)
@@ -199,5 +199,5 @@ def notes(
         said.append(f"episodes have {wanted.horizon} steps, in training {config.horizon}")
     if run.reward != "v2":
         said.append(f"rewards are those of the run, {run.reward}")
-    said.append(f"actions of evaluation episodes: {'the most likely' if wanted.mode else 'drawn, as in training'}")
+    said.append(f"actions of evaluation episodes: {ACTIONS['mode' if wanted.mode else 'sample']}")
     return said

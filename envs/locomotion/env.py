@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import mujoco
 
 from ...types import Array, EnvSpec, Key, Task, TimeStep
-from ..physics import ModelParams, PhysicsState, make_physics
+from ..physics import ModelParams, PhysicsState, is_unstable, make_physics
 from ..task_sets import OneOf, fixed_tasks
 from .bodies import Body
 
@@ -72,7 +72,8 @@ class LocomotionEnv:
     def step(self, state: PhysicsState, action: Array, task: Task) -> tuple[PhysicsState, TimeStep]:
         after = self.physics.step(state, action, self._params(task))
         reward = self._family.reward(Motion(state, after, action, self.dt), task)
-        return after, TimeStep(self._observe(after), reward, self._family.terminated(after))
+        unstable = is_unstable(self.physics.model, state, after)
+        return after, TimeStep(self._observe(after), reward, self._family.terminated(after), unstable=unstable)
 
     def _initial(self, key: Key) -> tuple[Array, Array]:
         return self._family.body.initial(key, self.physics.model)

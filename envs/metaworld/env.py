@@ -10,7 +10,7 @@ import mujoco
 import numpy as np
 
 from ...types import Array, EnvSpec, Key, Task, TimeStep
-from ..physics import PhysicsState, make_physics, resolve_backend, together
+from ..physics import PhysicsState, is_unstable, make_physics, resolve_backend, together
 from ..physics.host_call import host_call
 from ..physics.mujoco import MujocoPhysics
 from ..task_sets import OneOf
@@ -117,7 +117,8 @@ class MetaWorldEnv:
         obs = jnp.clip(self._observation(seen, state.seen, goal), *self._bounds)
         settled = self._settled if state.settled is None else state.settled
         verdict = self._reward(Moment(obs, action, readings, state.memory, goal, settled))
-        return state._replace(physics=physics, seen=seen), self._timestep(obs, verdict)
+        unstable = is_unstable(self.physics.model, state.physics, physics)
+        return state._replace(physics=physics, seen=seen), self._timestep(obs, verdict)._replace(unstable=unstable)
 
     @property
     def dt(self) -> float:

@@ -9,7 +9,7 @@ import jax
 from mujoco import MjModel
 
 from ...errors import lookup
-from .base import ModelParams, Physics, PhysicsState
+from .base import ModelParams, Physics, PhysicsState, is_unstable
 
 __all__ = [
     "BACKENDS",
@@ -17,6 +17,7 @@ __all__ = [
     "Physics",
     "PhysicsState",
     "complaints",
+    "is_unstable",
     "make_physics",
     "resolve_backend",
     "together",
@@ -68,5 +69,6 @@ def together(physics: Sequence[Physics]) -> Callable | None:
 
 def complaints() -> list[str]:
     """What the simulators of this process had to leave out since this was last asked, in words. Waits for the device."""
-    worlds = sys.modules.get(f"{__name__}.warp_worlds")  # where it was never used, Warp need not be there
-    return worlds.complaints() if worlds is not None else []
+    # A backend that was never used need not be there.
+    used = [sys.modules.get(f"{__name__}.{name}") for name in ("mujoco", "warp_worlds")]
+    return [words for module in used if module is not None for words in module.complaints()]

@@ -50,6 +50,17 @@ class Physics(Protocol):
         """As `step`, by that many substeps."""
 
 
+def is_unstable(model: mujoco.MjModel, before: PhysicsState, after: PhysicsState) -> Array:
+    """Whether a world has blown up in a step, `[]` bool, by C MuJoCo's rule for all backends.
+
+    That is: a position, velocity or acceleration is not a number or beyond 1e10. States hold no accelerations; one is told
+    by the change of velocity that it makes within a substep.
+    """
+    change = (after.qvel - before.qvel) / model.opt.timestep
+    values = jnp.concatenate([after.qpos, after.qvel, change])
+    return ~(jnp.abs(values) <= mujoco.mjMAXVAL).all()
+
+
 def initial_state(
     model: mujoco.MjModel, qpos: Array, qvel: Array, mocap_pos: Array | None, keeps_warmstart: bool
 ) -> PhysicsState:

@@ -21,6 +21,7 @@ _FULL = mujoco.mjtState.mjSTATE_FULLPHYSICS
 _CONTROL = mujoco.mjtState.mjSTATE_CTRL | mujoco.mjtState.mjSTATE_MOCAP_POS | mujoco.mjtState.mjSTATE_MOCAP_QUAT
 _MAX_MODELS = 4096  # distinct parameter settings kept as MjModel objects
 _LOCK = threading.Lock()  # the pool takes one batch at a time; several devices may call at once
+_HEARD: dict[str, None] = {}  # MuJoCo's warnings since they were last asked for
 
 
 def num_threads() -> int:
@@ -31,6 +32,20 @@ def num_threads() -> int:
 @functools.cache
 def _pools(threads: int) -> tuple[rollout.Rollout, ThreadPoolExecutor]:
     return rollout.Rollout(nthread=threads), ThreadPoolExecutor(threads)
+
+
+def _hear(words: str) -> None:
+    """Keeps a warning of MuJoCo's."""
+    if not any(name in words for name in ("QPOS", "QVEL", "QACC")):  # that they are out of range is told by the state
+        _HEARD[words.partition(" Time = ")[0]] = None
+
+
+def complaints() -> list[str]:
+    """What MuJoCo has warned of since this was last asked, but for worlds that blow up, in words."""
+    with _LOCK:
+        said = [f"mujoco: {words}" for words in _HEARD]
+        _HEARD.clear()
+    return said
 
 
 def digest(model: mujoco.MjModel) -> str:
@@ -51,6 +66,9 @@ class MujocoPhysics:
 
     def __init__(self, model: mujoco.MjModel, substeps: int, fields: tuple[str, ...] = ()):
         self.model = model
+        # A world that blows up is to show it (see `is_unstable`), not to begin anew in the middle of an episode.
+        self._stepped = copy.copy(model)
+        self._stepped.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
         self._substeps = substeps
         self._shapes = {name: getattr(mujoco.MjData(model), name).shape for name in fields}
         self._name = f"mujoco {digest(model)} {fields}"
@@ -95,11 +113,18 @@ class MujocoPhysics:
         batch, dtype = packed.shape[:-1], packed.dtype
         packed = packed.reshape(-1, packed.shape[-1]).astype(np.float64)
         start, control = packed[:, :num_state], packed[:, num_state:]
+        run = self._run_threads if self._shapes else self._run_rollout
         with _LOCK:
             models = self._models_for({k: np.asarray(v) for k, v in params.items()}, len(start), len(batch))
-            run = self._run_threads if self._shapes else self._run_rollout
-            out = run(models, start, control, substeps)
-        return out.astype(dtype).reshape(*batch, -1)
+            # MuJoCo would print its warnings, and write them to MUJOCO_LOG.TXT in the working directory.
+            before = mujoco.get_mju_user_warning()
+            mujoco.set_mju_user_warning(_hear)
+            try:
+                out = run(models, start, control, substeps)
+            finally:
+                mujoco.set_mju_user_warning(before)
+        with np.errstate(over="ignore"):  # of worlds that blow up
+            return out.astype(dtype).reshape(*batch, -1)
 
     def _run_rollout(self, models, start, control, substeps) -> np.ndarray:
         # The sensors of step n + 1 are computed on the state after step n, before it is integrated.
@@ -155,7 +180,7 @@ class MujocoPhysics:
         Derived constants (`dof_invweight0` and the like) stay those of the original model, as they do in MJX.
         """
         if not params:
-            return [self.model]
+            return [self._stepped]
         arrays = [v.reshape(count, *v.shape[batch_dims:]) for v in params.values()]
         if len(self._last[0]) == len(arrays) and all(map(np.array_equal, self._last[0], arrays)):
             return self._last[1]  # the usual case: the tasks have not changed since the last step
@@ -164,7 +189,7 @@ class MujocoPhysics:
             row = [a[world] for a in arrays]
             code = b"".join(a.tobytes() for a in row)
             if code not in self._models:
-                model = copy.copy(self.model)
+                model = copy.copy(self._stepped)
                 for name, value in zip(params, row, strict=True):
                     getattr(model, name)[:] = value
                 self._models[code] = model

@@ -1,5 +1,7 @@
 """Metrics that several algorithms report."""
 
+from collections.abc import Sequence
+
 import jax.numpy as jnp
 
 from .. import rollout
@@ -13,7 +15,7 @@ def trial_metrics(env: MetaEnv | Suite, trial: Trial) -> Metrics:
     metrics = {"inner_grad_norm": trial.grad_norm}
     for when, transitions in (("before", trial.rounds[0]), ("after", trial.rounds[-1])):
         metrics |= outcome_metrics(env, when, rollout.episode_outcome(transitions))
-    return metrics
+    return metrics | unstable_metrics(trial.rounds)
 
 
 def outcome_metrics(env: MetaEnv | Suite, when: str, outcome: rollout.Outcome) -> Metrics:
@@ -24,6 +26,12 @@ def outcome_metrics(env: MetaEnv | Suite, when: str, outcome: rollout.Outcome) -
         parts = rollout.by_env(env, outcome.success).items()
         metrics |= {f"success_{when}/{name}": jnp.nanmean(part) for name, part in parts}
     return metrics
+
+
+def unstable_metrics(rounds: Sequence[Transition]) -> Metrics:
+    """In how many worlds the simulation blew up, of rounds `[N, E, T]` each; nothing of environments that cannot."""
+    counts = [count for t in rounds if (count := rollout.unstable_worlds(t)) is not None]
+    return {"unstable_worlds": jnp.stack(counts).sum()} if counts else {}
 
 
 def action_metrics(policy: Policy, transitions: Transition) -> Metrics:

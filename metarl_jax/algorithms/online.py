@@ -6,6 +6,7 @@ agrees on which actions were good, and returns to what it began with where it ha
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -130,12 +131,23 @@ def learn_online(config: OnlineConfig, setting: Setting, params: Params, key: Ke
     return Online(params, curve.T, trust.T, restored.T)
 
 
-def play_episodes(setting: Setting, params: Params, episodes: int, key: Key) -> tuple[Transition, Array]:
-    """`episodes` rollouts of each of N tasks, `[N, episodes, T]`, each from the history on; and their returns."""
+def play_episodes(
+    setting: Setting,
+    params: Params,
+    episodes: int,
+    key: Key,
+    judged_act: Callable[[rollout.Act], rollout.Act] | None = None,
+) -> tuple[Transition, Array]:
+    """`episodes` rollouts of each of N tasks, `[N, episodes, T]`, each from the history on; and their returns.
+
+    `judged_act`, where given, makes of the policies those that play.
+    """
     policy, env, stats, history, tasks = setting
     shape = (len(history.reward), episodes)
     history = jax.tree.map(lambda x: jnp.broadcast_to(x[:, None], (*shape, *x.shape[1:])), history)
-    _, transitions = rollout.run_episodes(env, make_act(policy, stats, params, 0), tasks, key, shape, history)
+    act = make_act(policy, stats, params, 0)
+    act = act if judged_act is None else judged_act(act)
+    _, transitions = rollout.run_episodes(env, act, tasks, key, shape, history)
     return transitions, rollout.episode_outcome(transitions).returns
 
 
@@ -224,6 +236,7 @@ def compare(
     key: Key,
     shape: tuple[int, int],
     num_steps: int,
+    judged_act: Callable[[rollout.Act], rollout.Act] | None = None,
 ) -> Comparison:
     """Adapts a run to N tasks as it was trained to, lets it go on learning, and plays fresh episodes of both policies.
 
@@ -236,6 +249,7 @@ def compare(
       key: of everything random.
       shape: (N, E) tasks, and episodes of each: of each of the run's own adaptation steps, and of the comparison.
       num_steps: K, of the run's own adaptation.
+      judged_act: where given, makes of the two policies those that play the comparison.
     """
     key_tasks, key_adapt, key_learn, key_frozen, key_learned = jax.random.split(key, 5)
     tasks = rollout.sample_tasks(env, key_tasks, shape[0])
@@ -244,8 +258,8 @@ def compare(
     history = jax.tree.map(lambda x: x[:, 0], histories)  # what the first of the E memories holds
     setting = Setting(policy, env, state.obs_stats, history, tasks)
     online = learn_online(config, setting, params, key_learn)
-    _, frozen = play_episodes(setting, params, shape[1], key_frozen)
-    _, learned = play_episodes(setting, online.params, shape[1], key_learned)
+    _, frozen = play_episodes(setting, params, shape[1], key_frozen, judged_act)
+    _, learned = play_episodes(setting, online.params, shape[1], key_learned, judged_act)
     return Comparison(frozen, learned, online)
 
 

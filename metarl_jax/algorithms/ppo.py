@@ -14,7 +14,7 @@ from ..networks import Network
 from ..policies import PolicyConfig, make_act, make_policy
 from ..types import Adaptation, Algorithm, Array, Key, MetaEnv, Metrics, Params, RunState, Suite, Task, Transition
 from .critic import CriticConfig, make_critic
-from .diagnostics import action_metrics, outcome_metrics
+from .diagnostics import action_metrics, outcome_metrics, unstable_metrics
 from .ppo_update import Batch, PpoUpdateConfig, Weights, init_kept, policy_loss, run_epochs
 
 
@@ -104,7 +104,7 @@ def make(config: PpoConfig, env: MetaEnv | Suite, policy_config: PolicyConfig, i
         state = state._replace(step=state.step + 1, obs_stats=obs_stats, kept=state.kept._replace(by_task=standing))
         for when in ("before", "after"):  # nothing adapts at test time: one number
             metrics |= outcome_metrics(env, when, latest)
-        return state, metrics | action_metrics(policy, transitions)
+        return state, metrics | action_metrics(policy, transitions) | unstable_metrics([transitions])
 
     def ppo_loss(params: Params, data: tuple[Batch, Values], weights: Weights) -> tuple[Array, Metrics]:
         batch, values = data

@@ -16,7 +16,7 @@ from ..networks import MEMORIES, make_memory
 from ..policies import Policy, PolicyConfig, Sequence, input_size, make_act, make_policy, memory_inputs
 from ..types import Adaptation, Algorithm, Array, EnvSpec, Key, MetaEnv, Metrics, Params, RunState, Suite, Transition
 from .critic import CriticConfig, make_critic
-from .diagnostics import action_metrics, outcome_metrics
+from .diagnostics import action_metrics, outcome_metrics, unstable_metrics
 from .ppo_update import Batch, PpoUpdateConfig, Weights, clipped_loss, init_kept, run_epochs
 
 
@@ -112,7 +112,7 @@ def make(config: Rl2Config, env: MetaEnv | Suite, policy_config: PolicyConfig, i
         state = state._replace(step=state.step + 1, obs_stats=policy.observe(state.obs_stats, [transitions]))
         for when, episode in (("before", 0), ("after", config.episodes - 1)):
             metrics |= outcome_metrics(env, when, rollout.episode_outcome(transitions, episode))
-        return state, metrics | action_metrics(policy, transitions)
+        return state, metrics | action_metrics(policy, transitions) | unstable_metrics([transitions])
 
     return Algorithm(
         init=init,

@@ -10,7 +10,7 @@ import tyro
 from ..algorithms import online
 from ..algorithms.online import OnlineConfig
 from ..errors import lookup
-from ..policies import make_policy
+from ..policies import ACTIONS, make_judged_act, make_policy
 from ..runs import runlog
 from ..runs.window import evaluation_key
 from ..show import console, plots
@@ -40,6 +40,8 @@ class AdaptOptions:
     """Seed of tasks and episodes; the run's `evaluation.seed` where left out."""
     checkpoint: str = "latest"
     """`latest` or `best` (see `evaluation.every` of `metarl train`)."""
+    actions: str = "sample"
+    """In the comparison at the end: `sample`, drawn as in training, or `mode`, the most likely. What is learnt from is drawn."""
     online: OnlineConfig = OnlineConfig()
     """How it learns."""
 
@@ -48,6 +50,7 @@ def parse_options(argv: list[str]) -> AdaptOptions:
     """The options of `metarl adapt`; ConfigError or exit 2 on bad ones."""
     options = parse(AdaptOptions, argv)
     lookup(options.checkpoint, {"latest": 0, "best": 0}, "checkpoint")
+    lookup(options.actions, ACTIONS, "choice of actions")
     check_ranges(options, {"tasks": (1, 2**20), "episodes": (1, 2**20), "steps": (0, 2**20), "seed": (0, 2**32)})
     return options
 
@@ -62,14 +65,16 @@ def run(argv: list[str]) -> int:
         algorithm, state = restore(options.run, config, trained, options.checkpoint)
         policy = make_policy(config.policy, trained.spec)
         asked = dataclasses.replace(config.evaluation, **given(options, "episodes", "steps"))
-        own, settings = (each.following(algorithm.adaptation) for each in (config.evaluation, asked))
-        steps, shape = settings.steps, (options.tasks, settings.episodes)
-        compare = jax.jit(
-            lambda state, key: online.compare(options.online, algorithm, policy, env, state, key, shape, steps)
-        )
+        own = config.evaluation.following(algorithm.adaptation)
+        settings = asked.following(algorithm.adaptation, options.actions)
+        shape = (options.tasks, settings.episodes)
+        judged_act = make_judged_act(settings.actions, config.policy, trained.spec)
+        who = options.online, algorithm, policy, env
+        compare = jax.jit(lambda state, key: online.compare(*who, state, key, shape, settings.steps, judged_act))
         report = online.report(compare(state, evaluation_key(seed)))
         report |= {"env": env.spec.name, "iteration": int(state.step), "seed": seed}
-        report |= {"tasks": options.tasks, "episodes": settings.episodes, "steps": steps, "horizon": env.spec.horizon}
+        report |= {"tasks": options.tasks, "episodes": settings.episodes, "steps": settings.steps}
+        report |= {"horizon": env.spec.horizon, "actions": settings.actions}
         report["online"] = dataclasses.asdict(options.online)
         name = f"online-{env.spec.name.replace('/', '-')}-iteration-{int(state.step)}-tasks-{options.tasks}-seed-{seed}"
         learning = differences(OnlineConfig(), options.online)

@@ -7,6 +7,7 @@ from pathlib import Path
 import tyro
 
 from ..errors import ConfigError, lookup
+from ..policies import ACTIONS
 from ..runs import judging, runlog
 from ..runs.signals import interruptibly
 from ..show import console
@@ -49,8 +50,8 @@ class EvaluateOptions:
     adaptation_episodes: tuple[int, ...] = ()
     """Metaworld, per-goal: episodes that an adaptation step sees; where left out 0 1 2 5 10 and those of training, 0
     for runs that do not adapt."""
-    actions: str | None = None
-    """Metaworld: in evaluation episodes, `sampled` (where left out) or `mode`, the most likely action."""
+    actions: str = "sample"
+    """In judged episodes: `sample`, drawn as in training, or `mode`, the most likely. Those that adapt the policy are drawn."""
 
 
 def parse_evaluate(argv: list[str]) -> EvaluateOptions:
@@ -58,7 +59,8 @@ def parse_evaluate(argv: list[str]) -> EvaluateOptions:
     options = parse(EvaluateOptions, argv)
     lookup(options.on, {"native": 0, "metaworld": 0}, "place to evaluate on")
     lookup(options.checkpoint, {"latest": 0, "best": 0}, "checkpoint")
-    native, metaworld = ("tasks", "steps", "physics"), ("suite", "split", "evaluator", "adaptation_episodes", "actions")
+    lookup(options.actions, ACTIONS, "choice of actions")
+    native, metaworld = ("tasks", "steps", "physics"), ("suite", "split", "evaluator", "adaptation_episodes")
     for name in metaworld if options.on == "native" else native:
         if getattr(options, name) not in (None, ()):
             other = "metaworld" if options.on == "native" else "native"
@@ -92,7 +94,7 @@ def _evaluate_natively(options, config) -> int:
     check_fits(env.spec, eval_env.spec)
     with runlog.readable_errors(options.run):
         algorithm, state = restore(options.run, config, env, options.checkpoint)
-        judge = judging.make_judge(wanted, algorithm, env, eval_env)
+        judge = judging.make_judge(wanted, algorithm, env, eval_env, options.actions)
         name = f"iteration-{int(state.step)}{_differences(config, judge)}"
         curve = interruptibly(judge, state)
         judging.write(judge, curve, options.run, name, f"adaptation-{name}")

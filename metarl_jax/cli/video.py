@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import sys
 from pathlib import Path
 
 import jax
@@ -10,6 +11,7 @@ import tyro
 
 from .. import envs, rollout
 from ..errors import ConfigError, lookup
+from ..policies import ACTIONS, make_judged_act
 from ..runs import judging, runlog
 from ..show import video
 from ..types import Suite
@@ -31,6 +33,8 @@ class VideoOptions:
     """Adaptation steps before the episode; the run's own number where left out, 0 is before adaptation."""
     checkpoint: str | None = None
     """`latest` (where left out) or `best` checkpoint of the run."""
+    actions: str | None = None
+    """In the episode that is filmed: `sample`, drawn as in training (where left out), or `mode`, the most likely."""
     task: int = 0
     """Which task: of a run, its number among the tasks of `metarl evaluate` with the same seed."""
     seed: int | None = None
@@ -56,11 +60,12 @@ def parse_options(argv: list[str]) -> VideoOptions:
     options = parse(VideoOptions, argv)
     if (options.run is None) == (options.env is None):
         raise ConfigError("name either a run directory or an environment (--env) to film.")
-    for name in ("policy",) if options.run else ("steps", "checkpoint"):
+    for name in ("policy",) if options.run else ("steps", "checkpoint", "actions"):
         if getattr(options, name) is not None:
             raise ConfigError(f"--{name} goes with {'--env' if options.run else 'a run directory'} only.")
     lookup(options.policy or "random", {"random": 0, "expert": 0}, "policy")
     lookup(options.checkpoint or "latest", {"latest": 0, "best": 0}, "checkpoint")
+    lookup(options.actions or "sample", ACTIONS, "choice of actions")
     ranges = {"steps": (0, 2**31), "task": (0, 2**20), "seed": (0, 2**32), "frames": (2, 2**31)}
     check_ranges(options, ranges | {"width": (16, 4097), "height": (16, 4097)})
     return options
@@ -84,9 +89,12 @@ def run(argv: list[str]) -> int:
         )
         ends = np.flatnonzero(steps.terminated)
         num_steps = int(ends[0]) + 1 if ends.size else num_steps
+        if steps.unstable is not None and steps.unstable[:num_steps].any():
+            num_steps = int(np.argmax(steps.unstable))  # what comes then cannot be drawn
+            print(f"warning: the simulation blew up after {num_steps} steps, where the film ends", file=sys.stderr)
         video.write(view.draw(jax.tree.map(lambda x: x[: num_steps + 1], states), scene.task), scene.out, view.dt)
     totals = {"return": steps.reward[:num_steps].sum()}
-    totals |= {name: x[:num_steps].max() for name, x in steps.info.items() if name == "success"}
+    totals |= {name: x[:num_steps].max(initial=0.0) for name, x in steps.info.items() if name == "success"}
     print(f"{num_steps} steps, " + ", ".join(f"{name} {float(x):.1f}" for name, x in totals.items()))
     print(f"written: {scene.out}")
     return 0
@@ -105,12 +113,15 @@ def _run_scene(options):
     with runlog.readable_errors(options.run):
         algorithm, state = restore(options.run, config, trained, options.checkpoint or "latest")
     asked = dataclasses.replace(config.evaluation, **given(options, "steps", "seed"))
-    settings = asked.following(algorithm.adaptation)
+    settings = asked.following(algorithm.adaptation, options.actions or "sample")
     env, task = rollout.row(env, judging.draw_tasks(settings, env), options.task)
-    out = options.run / "plots" / f"video-steps{settings.steps}-task{options.task}-seed{settings.seed}.mp4"
+    name = f"video-steps{settings.steps}-task{options.task}-seed{settings.seed}"
+    out = options.run / "plots" / f"{name}{'-actions-mode' * (settings.actions == 'mode')}.mp4"
+    judged_act = make_judged_act(settings.actions, config.policy, trained.spec)
 
     def make_act(key):
-        return video.adapted_policy(algorithm, env, state, task, key, settings.episodes, settings.steps)
+        act, history = video.adapted_policy(algorithm, env, state, task, key, settings.episodes, settings.steps)
+        return act if judged_act is None else judged_act(act), history
 
     return video.Scene(env, task, make_act, judging.episodes_key(settings, config.seed), options.out or out)
 

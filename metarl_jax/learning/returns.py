@@ -145,6 +145,8 @@ def baseline_advantages(t: Transition, gamma: float, lambda_: float, weights: Ar
     per_step = None if weights is None else jnp.repeat(weights, t.reward_t.shape[1])
     value_tm1 = fit_linear_baseline(flat, returns_t.ravel(), per_step)(features)
     value_t = jnp.concatenate([value_tm1[:, 1:], zeros[:, None]], axis=1) * continues_t
+    if t.unstable_t is not None:  # cut off before its time, where nothing has happened
+        value_t = jnp.where(t.unstable_t, value_tm1, value_t)
     discount_t = gamma * (1.0 - t.terminated_t)
     return jax.vmap(gae, in_axes=(0, 0, 0, 0, 0, None))(
         t.reward_t, discount_t, continues_t, value_tm1, value_t, lambda_

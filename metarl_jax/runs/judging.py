@@ -12,6 +12,7 @@ import numpy as np
 from .. import evaluation, rollout
 from ..config import EvaluationConfig, ExperimentConfig, SettledEvaluation
 from ..evaluation import Curve, Population, over_tasks
+from ..policies import ACTIONS, make_judged_act
 from ..show import plots
 from ..show.plots import Setting
 from ..types import Adaptation, Algorithm, EnvSpec, Key, MetaEnv, RunState, Suite, Task
@@ -35,8 +36,8 @@ class Judge:
         """The adaptation curve, as eval/*.json holds it; `seed` is the run's, `config.seed` where left out."""
         config, settings, (rows, held_out, words, notes) = self.config, self.settings, self.population
         seed = config.seed if seed is None else seed
-        returns, success = map(np.asarray, self.curve_of(state, episodes_key(settings, seed)))
-        curve = {
+        returns, success, unstable = jax.tree.map(np.asarray, self.curve_of(state, episodes_key(settings, seed)))
+        curve: dict[str, Any] = {
             "env": config.env,
             "tasks": words,
             "held_out": held_out,
@@ -45,6 +46,7 @@ class Judge:
             "seed": seed,
             "task_seed": settings.seed,
             "episodes": settings.episodes,
+            "actions": settings.actions,
             "horizon": self.spec.horizon,
             "physics": config.physics,
             "steps": list(range(len(returns))),
@@ -54,6 +56,11 @@ class Judge:
             "task_env": rows.env,
             "all_tasks": rows.all_tasks,
         }
+        if unstable is not None:
+            curve["unstable_worlds"] = unstable.tolist()
+            if count := unstable.sum():
+                worlds = returns.size * settings.episodes
+                curve["notes"].append(f"the simulation of {count} of {worlds} worlds blew up: their episodes end there")
         if self.spec.has_success:
             points = [over_tasks(x, rows) for x in success]
             curve["success"] = evaluation.by_point(points, evaluation.SUCCESS_FIELDS) | {"values": success.tolist()}
@@ -61,7 +68,11 @@ class Judge:
 
 
 def make_judge(
-    config: ExperimentConfig, algorithm: Algorithm, env: MetaEnv | Suite, eval_env: MetaEnv | Suite
+    config: ExperimentConfig,
+    algorithm: Algorithm,
+    env: MetaEnv | Suite,
+    eval_env: MetaEnv | Suite,
+    actions: str = "sample",
 ) -> Judge:
     """Judging as `config.evaluation` says, and as `algorithm` is trained where it says nothing.
 
@@ -70,13 +81,15 @@ def make_judge(
       algorithm: made of it.
       env: that it trains on.
       eval_env: to draw the tasks from.
+      actions: of judged episodes (see `SettledEvaluation`).
     """
-    settings = config.evaluation.following(algorithm.adaptation)
+    settings = config.evaluation.following(algorithm.adaptation, actions)
+    judged_act = make_judged_act(actions, config.policy, env.spec)
     tasks = draw_tasks(settings, eval_env)
     shape = (settings.tasks, settings.episodes)
 
     def curve(state: RunState, tasks: Task, key: Key) -> Curve:
-        return evaluation.adaptation(algorithm, eval_env, state, tasks, key, shape, settings.steps)[2]
+        return evaluation.adaptation(algorithm, eval_env, state, tasks, key, shape, settings.steps, judged_act)[2]
 
     compiled = jax.jit(curve)
     found = evaluation.population(env, eval_env, tasks, settings.tasks)
@@ -91,8 +104,8 @@ def make_judge(
     )
 
 
-def _differences(settings: EvaluationConfig, adaptation: Adaptation, trained: EnvSpec, judged: EnvSpec) -> list[str]:
-    """In what the adaptation that is judged differs from that of training."""
+def _differences(settings: SettledEvaluation, adaptation: Adaptation, trained: EnvSpec, judged: EnvSpec) -> list[str]:
+    """In what that which is judged differs from training."""
     steps, episodes = adaptation
     said = []
     if settings.steps != steps:
@@ -101,6 +114,8 @@ def _differences(settings: EvaluationConfig, adaptation: Adaptation, trained: En
         said.append(f"episodes of each step: {settings.episodes}, in training {episodes}")
     if judged.horizon != trained.horizon:
         said.append(f"episodes have {judged.horizon} steps, in training {trained.horizon}")
+    if settings.actions != "sample":
+        said.append(f"actions of judged episodes: {ACTIONS[settings.actions]}, in training drawn")
     return said
 
 

@@ -92,7 +92,7 @@ def train(
             run.log.write_config(run.config)  # a resumed run may have been given more iterations
         evaluation = HeldOut([run.config for run in runs], judge, algorithm)
         with _readable_memory_errors(lambda: stores[0].latest_step):
-            curves = _loop(Loop(runs, algorithm, window, stores, evaluation, clock, progress), states)
+            curves = _loop(Loop(runs, algorithm, window, stores, evaluation, clock, progress, _watch_worlds()), states)
         for store in stores:
             store.close()
         if not sharding.is_first_process():
@@ -110,6 +110,7 @@ class Loop(NamedTuple):
     held_out: HeldOut
     clock: Clock
     progress: Callable[[dict], None]
+    watch: Callable[[list[dict[str, Any]]], None]
 
     def next_stop(self, step: int) -> int:
         """How far a window that begins at `step` may go."""
@@ -156,12 +157,31 @@ def _advance(loop: Loop, states: RunState, step: int) -> RunState:
     for seed, run in enumerate(loop.runs):
         rows = _rows(loop.algorithm, _pick(logs, seed), step, seconds, elapsed)
         run.log.log(rows)
+        loop.watch(rows)
         last_rows.append(rows[-1])
     config = loop.runs[0].config
     if end % config.checkpoint_every == 0 or loop.held_out.is_due(end, config.iterations):
         _save(loop.stores, states)
     loop.progress(_mean_row(last_rows))
     return states
+
+
+def _watch_worlds() -> Callable[[list[dict[str, Any]]], None]:
+    """A function of rows of metrics, which says on standard error that worlds have blown up, the first time that some have."""
+    told = not sharding.is_first_process()
+
+    def watch(rows: list[dict[str, Any]]) -> None:
+        nonlocal told
+        for row in rows:
+            if row.get("unstable_worlds") and not told:
+                told = True
+                print(
+                    f"warning: the simulation of {row['unstable_worlds']:.0f} worlds blew up in iteration {row['iteration']}: "
+                    "their episodes were cut off there; unstable_worlds in metrics.jsonl counts them, and this is said once",
+                    file=sys.stderr,
+                )
+
+    return watch
 
 
 def _judge(loop: Loop, states: RunState) -> list[dict[str, Any]]:

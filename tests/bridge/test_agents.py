@@ -11,7 +11,7 @@ from metaworld.evaluation import Timestep
 from metarl_jax import rollout
 from metarl_jax.algorithms import make_algorithm
 from metarl_jax.benchmarks.metaworld.agents import RunAgent, transitions
-from metarl_jax.policies import Sequence, make_policy
+from metarl_jax.policies import Sequence, make_judged_act, make_policy
 from metarl_jax.types import History
 
 N, E = 3, 2
@@ -150,7 +150,8 @@ def test_actions_are_draws_of_the_policy_or_its_mode(make_run, tiny_policy):
     np.testing.assert_allclose(actions, distribution.to_env(outputs["raw"]), rtol=1e-6)
     np.testing.assert_allclose(outputs["log_prob"], distribution.log_prob(outputs["dist"], outputs["raw"]), rtol=1e-5)
     assert (sampling.eval_action(obs) != actions).any()  # another draw
-    likely = RunAgent(algorithm, env.spec, state, NO_LABELS, jax.random.key(0), distribution)
+    judged_act = make_judged_act("mode", tiny_policy, env.spec)
+    likely = RunAgent(algorithm, env.spec, state, NO_LABELS, jax.random.key(0), judged_act)
     for _ in range(2):
         np.testing.assert_allclose(
             likely.eval_action(obs), distribution.to_env(outputs["dist"].mean), rtol=1e-5, atol=1e-6

@@ -124,7 +124,7 @@ def test_bad_options(metarl, saved, argv, words):
 
 
 def test_options_of_the_package_without_it(metarl, tmp_path):
-    for argv in (["--suite", "ML10"], ["--adaptation-episodes", "1"], ["--actions", "mode"]):
+    for argv in (["--suite", "ML10"], ["--adaptation-episodes", "1"]):
         code, _, err = metarl("evaluate", tmp_path, *argv)
         assert code == 2 and f"{argv[0]} goes with --on metaworld only" in err
     code, _, err = metarl("evaluate", tmp_path, "--on", "metaword")
