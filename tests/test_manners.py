@@ -4,6 +4,7 @@ import dataclasses
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -14,6 +15,7 @@ from scipy import stats
 
 from metarl_jax import cli, errors, presets
 from metarl_jax.cli.plot import distinct
+from metarl_jax.cli.train import parse_train
 from metarl_jax.config import to_json
 from metarl_jax.runs import runlog
 from metarl_jax.show import console, plots, streams
@@ -231,3 +233,49 @@ def test_a_flat_curve_has_a_sane_scale(tmp_path, monkeypatch):
     plots.learning_curves([Setting("flat", [rows])], tmp_path / "x.png")
     low, high = drawn[0].get_ylim()
     assert high - low >= 1.9
+
+
+# Runs that may only be read, and backends that are not there.
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("manners") / "run"
+    argv = ["train", "nav-maml", "--iterations", "1", "--horizon", "4", "--algorithm.num-tasks", "2", "--run-dir"]
+    argv = [*argv, str(directory), "--algorithm.envs-per-task", "2", "--evaluation.tasks", "2"]
+    assert cli.main(argv) == 0
+    return directory
+
+
+def test_the_table_of_a_run_that_may_only_be_read(trained, tmp_path, monkeypatch, capfd):
+    """It is shown before anything is written, which `--out` then takes elsewhere."""
+    write = runlog.write_atomically
+
+    def refuse(path, text):
+        if path.is_relative_to(trained):
+            raise PermissionError(13, "Permission denied", str(path))
+        write(path, text)
+
+    for module in ("runs.judging", "runs.runlog"):
+        monkeypatch.setattr(f"metarl_jax.{module}.write_atomically", refuse)
+    argv = ["evaluate", str(trained), "--episodes", "3"]
+    assert cli.main(argv) == 2
+    out, err = capfd.readouterr()
+    assert "adaptation steps" in out and err.splitlines()[-1].startswith("error: cannot write ") and "--out" in err
+    assert cli.main([*argv, "--out", str(tmp_path)]) == 0
+    assert [path.suffix for path in sorted(tmp_path.glob("*/*"))] == [".json", ".png"]
+
+
+def test_another_backend_than_that_of_the_run(trained, tmp_path, capfd):
+    """A run of a machine with a GPU goes on, and is judged, on one without."""
+    run = shutil.copytree(trained, tmp_path / "run")
+    config = json.loads((run / "config.json").read_text()) | {"env": "cheetah-dir", "physics": "nothing"}
+    (run / "config.json").write_text(json.dumps(config))
+    options = parse_train(["--resume", str(run), "--physics", "mujoco"])
+    assert options.config.physics == "mujoco"
+    with pytest.raises(errors.ConfigError, match="cannot change"):
+        parse_train(["--resume", str(run), "--horizon", "7"])
+    assert cli.main(["adapt", str(run)]) == 2
+    assert "unknown physics backend 'nothing'" in capfd.readouterr().err
+    assert cli.main(["adapt", str(run), "--physics", "mujoco"]) == 2
+    assert "does not fit" in capfd.readouterr().err  # it has come to the checkpoint, which is of a point

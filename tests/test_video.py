@@ -333,7 +333,9 @@ def test_no_film_without_ffmpeg(metarl, monkeypatch):
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name, *a: None if name == "imageio_ffmpeg" else find(name, *a)
     )
-    assert_one_error(metarl("video", "--env", "point"), "pip install 'metarl-jax[video]'", ".gif")
+    assert_one_error(metarl("video", "--env", "point", "--out", "a.mp4"), "pip install 'metarl-jax[video]'", ".gif")
+    code, out, err = metarl("video", "--env", "point", "--frames", "3", "--width", "32", "--height", "32")
+    assert code == 0 and "a .gif it is" in err and out.endswith("written: point.gif\n"), err
 
 
 def test_no_opengl_at_all(metarl, monkeypatch):

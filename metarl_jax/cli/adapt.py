@@ -42,6 +42,10 @@ class AdaptOptions:
     """`latest` or `best` (see `evaluation.every` of `metarl train`)."""
     actions: str = "sample"
     """In the comparison at the end: `sample`, drawn as in training, or `mode`, the most likely. What is learnt from is drawn."""
+    physics: str | None = None
+    """Physics backend; the run's own where left out."""
+    out: Path | None = None
+    """Directory for eval/ and plots/; the run's own where left out."""
     online: OnlineConfig = OnlineConfig()
     """How it learns."""
 
@@ -58,31 +62,35 @@ def parse_options(argv: list[str]) -> AdaptOptions:
 def run(argv: list[str]) -> int:
     options = parse_options(argv)
     config = runlog.read_config(options.run)
+    config = dataclasses.replace(config, **given(options, "physics"))
     seed = config.evaluation.seed if options.seed is None else options.seed
     trained = make_env(config, "train")
     env = _make_tasks(config, options, trained.spec)
-    with runlog.readable_errors(options.run):
-        algorithm, state = restore(options.run, config, trained, options.checkpoint)
-        policy = make_policy(config.policy, trained.spec)
-        asked = dataclasses.replace(config.evaluation, **given(options, "episodes", "steps"))
-        own = config.evaluation.following(algorithm.adaptation)
-        settings = asked.following(algorithm.adaptation, options.actions)
-        shape = (options.tasks, settings.episodes)
-        judged_act = make_judged_act(settings.actions, config.policy, trained.spec)
-        who = options.online, algorithm, policy, env
-        compare = jax.jit(lambda state, key: online.compare(*who, state, key, shape, settings.steps, judged_act))
+    algorithm, state = restore(options.run, config, trained, options.checkpoint)
+    policy = make_policy(config.policy, trained.spec)
+    asked = dataclasses.replace(config.evaluation, **given(options, "episodes", "steps"))
+    own = config.evaluation.following(algorithm.adaptation)
+    settings = asked.following(algorithm.adaptation, options.actions)
+    shape = (options.tasks, settings.episodes)
+    judged_act = make_judged_act(settings.actions, config.policy, trained.spec)
+    who = options.online, algorithm, policy, env
+    compare = jax.jit(lambda state, key: online.compare(*who, state, key, shape, settings.steps, judged_act))
+    with console.waiting(f"learning {options.tasks} tasks"):
         report = online.report(compare(state, evaluation_key(seed)))
-        report |= {"env": env.spec.name, "iteration": int(state.step), "seed": seed}
-        report |= {"tasks": options.tasks, "episodes": settings.episodes, "steps": settings.steps}
-        report |= {"horizon": env.spec.horizon, "actions": settings.actions}
-        report["online"] = dataclasses.asdict(options.online)
-        name = f"online-{env.spec.name.replace('/', '-')}-iteration-{int(state.step)}-tasks-{options.tasks}-seed-{seed}"
-        learning = differences(OnlineConfig(), options.online)
-        name += spell(differences(own, settings) | {f"online.{field}": value for field, value in learning.items()})
-        written = options.run / "eval" / f"{name}.json", options.run / "plots" / f"{name}.png"
+    report |= {"env": env.spec.name, "iteration": int(state.step), "seed": seed}
+    report |= {"tasks": options.tasks, "episodes": settings.episodes, "steps": settings.steps}
+    report |= {"horizon": env.spec.horizon, "actions": settings.actions}
+    report["online"] = dataclasses.asdict(options.online)
+    name = f"online-{env.spec.name.replace('/', '-')}-iteration-{int(state.step)}-tasks-{options.tasks}-seed-{seed}"
+    learning = differences(OnlineConfig(), options.online)
+    learning = {f"online.{field}": value for field, value in learning.items()}
+    name += spell(differences(own, settings) | learning | given(options, "physics"))
+    console.print_online(report)
+    out = options.out or options.run
+    written = out / "eval" / f"{name}.json", out / "plots" / f"{name}.png"
+    with runlog.readable_errors(out, "--out"):
         runlog.write_atomically(written[0], json.dumps(report, indent=2))
         plots.online_curve(report, written[1], f"{config.preset}: learning on in {env.spec.name}")
-    console.print_online(report)
     print("written: " + " and ".join(map(str, written)))
     return 0
 

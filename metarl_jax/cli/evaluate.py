@@ -41,6 +41,8 @@ class EvaluateOptions:
     """`latest` or `best` (see `evaluation.every` of `metarl train`)."""
     physics: str | None = None
     """Native: physics backend; the run's own where left out."""
+    out: Path | None = None
+    """Directory for eval/ and plots/; the run's own where left out."""
     suite: str | None = None
     """Metaworld: ML10, MT10, ML1-reach-v3, MT1-reach-v3, ...; what the run was trained on where left out."""
     split: str | None = None
@@ -92,14 +94,15 @@ def _evaluate_natively(options, config) -> int:
     )
     eval_env, env = make_env(wanted, "test"), make_env(config, "train")
     check_fits(env.spec, eval_env.spec)
-    with runlog.readable_errors(options.run):
-        algorithm, state = restore(options.run, config, env, options.checkpoint)
-        judge = judging.make_judge(wanted, algorithm, env, eval_env, options.actions)
-        name = f"iteration-{int(state.step)}{_differences(config, judge)}"
+    algorithm, state = restore(options.run, config, env, options.checkpoint)
+    judge = judging.make_judge(wanted, algorithm, env, eval_env, options.actions)
+    name, out = f"iteration-{int(state.step)}{_differences(config, judge)}", options.out or options.run
+    with console.waiting(f"evaluating: {judge.population.words}"):
         curve = interruptibly(judge, state)
-        judging.write(judge, curve, options.run, name, f"adaptation-{name}")
     console.print_curve(curve, options.steps or tuple(curve["steps"]))
-    print(f"written: {options.run / 'eval' / name}.json and {options.run / 'plots' / f'adaptation-{name}.png'}")
+    with runlog.readable_errors(out, "--out"):
+        judging.write(judge, curve, out, name, f"adaptation-{name}")
+    print(f"written: {out / 'eval' / name}.json and {out / 'plots' / f'adaptation-{name}.png'}")
     return 0
 
 
@@ -116,12 +119,13 @@ def _evaluate_on_metaworld(options, config) -> int:
     from ..benchmarks.metaworld import bridge
 
     env = make_env(config, "train")
-    with runlog.readable_errors(options.run):
-        algorithm, state = restore(options.run, config, env, options.checkpoint)
-        wanted = bridge.request(config, algorithm.adaptation, options)
-        with console.steps_bars() as begin:
-            report = bridge.judge(config, algorithm, env.spec, state, wanted, begin)
-        written = bridge.write(report, options.run)
+    algorithm, state = restore(options.run, config, env, options.checkpoint)
+    wanted = bridge.request(config, algorithm.adaptation, options)
+    with console.steps_bars() as begin:
+        report = bridge.judge(config, algorithm, env.spec, state, wanted, begin)
     console.print_host_report(report)
+    out = options.out or options.run
+    with runlog.readable_errors(out, "--out"):
+        written = bridge.write(report, out)
     print("written: " + " and ".join(map(str, written)))
     return 0

@@ -53,10 +53,16 @@ def check_fits(trained: EnvSpec, judged: EnvSpec) -> None:
 
 
 def restore(run, config, env, checkpoint: str) -> tuple:
-    """The algorithm of a run that trained on `env`, and its state in the `latest` or `best` checkpoint."""
+    """The algorithm of a run that trained on `env`, and its state in the `latest` or `best` checkpoint.
+
+    ConfigError where that cannot be read.
+    """
     algorithm = make_algorithm(config.algorithm, env, config.policy, config.schedule_length)
     like = jax.eval_shape(algorithm.init, jax.random.key(0))
-    checkpoints = Checkpoints(run / "checkpoints", config.keep_checkpoints)
-    state = checkpoints.restore(like, checkpoint)
-    checkpoints.close()
+    try:
+        checkpoints = Checkpoints(run / "checkpoints", config.keep_checkpoints)
+        state = checkpoints.restore(like, checkpoint)
+        checkpoints.close()
+    except OSError as error:
+        raise ConfigError(f"cannot read {run}: {error.strerror or error}.") from error
     return algorithm, state

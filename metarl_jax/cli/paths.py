@@ -48,8 +48,7 @@ def run(argv: list[str]) -> int:
         raise ConfigError(f"the run was trained on {config.env!r}: only paths on the plane (point...) can be drawn.")
     evaluated = dataclasses.replace(config.evaluation, **given(options, "tasks", "steps", "seed"))
     trained, env = make_envs(dataclasses.replace(config, evaluation=evaluated))
-    with runlog.readable_errors(options.run):
-        algorithm, state = restore(options.run, config, trained, options.checkpoint)
+    algorithm, state = restore(options.run, config, trained, options.checkpoint)
     own, settings = (each.following(algorithm.adaptation) for each in (config.evaluation, evaluated))
     name = f"paths-iteration-{int(state.step)}{spell(differences(own, settings))}.png"
     out = options.out or options.run / "plots" / name
@@ -71,7 +70,7 @@ def run(argv: list[str]) -> int:
 
     played = play(state, tasks, key)
     paths = np.concatenate([played.obs_tm1, played.obs_t[:, :, -1:]], axis=2)
-    with runlog.readable_errors(out.parent):
+    with runlog.readable_errors(out.parent, "--out"):
         plots.paths(paths, np.asarray(tasks), np.asarray(played.reward_t.sum(axis=2)), out)
     print(f"written: {out}")
     return 0

@@ -33,7 +33,7 @@ def run(argv: list[str]) -> int:
     if options.out.suffix not in plots.SUFFIXES:
         raise ConfigError(f"--out {options.out} must end in {', '.join(plots.SUFFIXES)}.")
     settings = _settings(options.runs)
-    with runlog.readable_errors(options.out.parent):
+    with runlog.readable_errors(options.out.parent, "--out"):
         plots.learning_curves(settings, options.out)
     print(f"written: {options.out}")
     return 0

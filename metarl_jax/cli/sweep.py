@@ -67,7 +67,7 @@ def run(argv: list[str]) -> int:
     for cell in cells:
         parse_train(list(cell.argv))  # bad input shows before anything runs
     plan = {"train": train, "grid": list(options.grid), "seeds": list(options.seeds)}
-    with runlog.readable_errors(options.out):
+    with runlog.readable_errors(options.out, "--out"):
         sweep.claim(options.out, plan)
         waiting = sweep.unfinished(cells)
         print(f"{len(cells)} runs, {len(cells) - len(waiting)} of them finished", flush=True)

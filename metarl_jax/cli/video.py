@@ -76,6 +76,9 @@ def run(argv: list[str]) -> int:
     asked_gl = os.environ.pop("MUJOCO_GL", "")  # MuJoCo would read it, and not import where that backend is missing
     scene = _run_scene(options) if options.run else _env_scene(options)
     env, size = scene.env, (options.width, options.height)
+    if options.out is None and not video.can_write_mp4():
+        scene = scene._replace(out=scene.out.with_suffix(".gif"))
+        print("the extra 'video' is not installed: a .gif it is, which leaves frames out", file=sys.stderr)
     video.check_file(scene.out, size, options.overwrite)
 
     from ..envs import render
@@ -110,8 +113,7 @@ def _run_scene(options):
     # Of the package's environments, ours are what can be drawn; they are told apart by their speed alone.
     env = make_env(dataclasses.replace(config, env=config.env.replace(HOST, "metaworld/")), "test")
     check_fits(trained.spec, env.spec)
-    with runlog.readable_errors(options.run):
-        algorithm, state = restore(options.run, config, trained, options.checkpoint or "latest")
+    algorithm, state = restore(options.run, config, trained, options.checkpoint or "latest")
     asked = dataclasses.replace(config.evaluation, **given(options, "steps", "seed"))
     settings = asked.following(algorithm.adaptation, options.actions or "sample")
     env, task = rollout.row(env, judging.draw_tasks(settings, env), options.task)

@@ -187,14 +187,17 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 @contextlib.contextmanager
-def readable_errors(directory: Path):
-    """Turns an operating-system error about the run directory into one readable line."""
+def readable_errors(directory: Path, option: str = "--run-dir"):
+    """Turns an operating-system error about a directory, which `option` names, into one readable line."""
     try:
         yield
     except OSError as error:
+        what, kept = (
+            ("the run directory ", "; the checkpoints already there are whole") if option == "--run-dir" else ("", "")
+        )
         raise ConfigError(
-            f"cannot write the run directory {directory}: {error.strerror or error}. Free space, mend its permissions or "
-            "choose another --run-dir; the checkpoints already there are whole."
+            f"cannot write {what}{directory}: {error.strerror or error}. Free space, mend its permissions or choose another "
+            f"{option}{kept}."
         ) from error
 
 

@@ -62,6 +62,25 @@ def bars() -> Iterator[Callable[[str, int], Callable[[int, str], None]]]:
 
 
 @contextlib.contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """Says what is being computed, and for how long already: a clock on a terminal, else one line."""
+    if not sys.stderr.isatty():
+        print(f"{what} ...", file=sys.stderr, flush=True)
+        yield
+        return
+    clock = rich_progress.Progress(
+        rich_progress.SpinnerColumn(),
+        rich_progress.TextColumn("{task.description}", markup=False),
+        rich_progress.TimeElapsedColumn(),
+        console=Console(stderr=True, **_NOT_MARKUP),
+        transient=True,
+    )
+    with clock:
+        clock.add_task(what, total=None)
+        yield
+
+
+@contextlib.contextmanager
 def training_bar(config: ExperimentConfig) -> Iterator[Callable[[dict[str, Any]], None]]:
     """A bar of a run; yields a function of rows of metrics. It shows iteration, steps/s, returns, successes, ETA."""
     with bars() as begin:

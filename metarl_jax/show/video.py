@@ -61,6 +61,11 @@ def adapted_policy(
     return algorithm.act(state, params), jax.tree.map(lambda x: x[:, :1], history)
 
 
+def can_write_mp4() -> bool:
+    """Whether the extra `video` is installed."""
+    return importlib.util.find_spec("imageio_ffmpeg") is not None
+
+
 def check_file(path: Path, size: tuple[int, int], overwrite: bool) -> None:
     """Raises ConfigError where `write` could not make the file of `size` (width, height), or would replace one."""
     if path.suffix not in (".mp4", ".gif"):
@@ -69,7 +74,7 @@ def check_file(path: Path, size: tuple[int, int], overwrite: bool) -> None:
         raise ConfigError(f"{path} exists: choose another --out, or replace it with --overwrite.")
     if path.suffix == ".gif":
         return
-    if importlib.util.find_spec("imageio_ffmpeg") is None:
+    if not can_write_mp4():
         raise ConfigError(".mp4 needs the extra 'video': pip install 'metarl-jax[video]' (or choose a .gif).")
     if any(side % 2 for side in size):
         raise ConfigError(f"an .mp4 needs an even --width and --height, not {size[0]} x {size[1]} (a .gif does not).")
