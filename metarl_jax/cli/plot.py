@@ -7,6 +7,7 @@ import tyro
 
 from ..errors import ConfigError
 from ..runs import runlog
+from ..runs.metrics import read_mended
 from ..show import plots
 from .options import parse
 
@@ -28,7 +29,7 @@ def run(argv: list[str]) -> int:
     runs = {}
     for directory in options.runs:
         config = runlog.read_config(directory)
-        rows = runlog.read_metrics(directory)
+        rows = read_mended(directory)
         if not rows:
             raise ConfigError(f"{directory} has no metrics yet.")
         label = f"{config.preset} seed {config.seed}"

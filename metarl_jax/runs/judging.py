@@ -15,7 +15,9 @@ from ..evaluation import Curve, Population, over_tasks
 from ..show import plots
 from ..types import Adaptation, Algorithm, EnvSpec, Key, MetaEnv, RunState, Suite, Task
 from . import clock
-from .runlog import RunLog, SilentLog, read_metrics, write_atomically
+from .files import write_atomically
+from .metrics import read_metrics
+from .runlog import RunLog, SilentLog
 from .window import evaluation_key
 
 
