@@ -449,7 +449,7 @@ def test_full_disk(tmp_path, configure, make_point, script, monkeypatch):
         pytest.skip("needs /dev/full")
     script()
     config, directory = configure(), tmp_path / "run"
-    monkeypatch.setattr(runlog, "open", lambda path, mode: open("/dev/full", mode), raising=False)
+    monkeypatch.setattr(runlog, "open", lambda path, mode: open("/dev/full", mode), raising=False)  # noqa: SIM115
     with pytest.raises(ConfigError, match="No space left on device"), RunLog.create(directory, config) as log:
         judge = judging.make_judge(config, scripted(), make_point(), make_point())
         training.train([training.Run(config, log)], scripted(), judge, lambda row: None)

@@ -45,6 +45,7 @@ def swept(tmp_path_factory):
     begun = out / "lr=0.1" / "seed-1"
     begun.mkdir(parents=True)
     (begun / "config.json").write_text("{}")
+    (begun / "run.lock").touch()
     argv = ["sweep", "nav-maml", "--out", str(out), "--grid", "algorithm.inner.lr=0.1,0.2", "--seeds", "0..1"]
     argv += ["--jobs", "2", "--", *TINY]
     assert cli.main(argv) == 0
