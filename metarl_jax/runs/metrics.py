@@ -46,7 +46,7 @@ def read_mended(directory: Path) -> list[Row]:
     parsed = _parse(directory)
     if parsed.rows and not parsed.damaged and len(parsed.rows) == max(parsed.rows):
         return _alike(parsed.rows)
-    told = board.read(directory / "tensorboard")
+    told = _told(directory)
     rows, complaint = _mend(
         directory, parsed, told, max([*parsed.rows, *told], default=0), _env_steps(parsed.rows, told)
     )
@@ -65,8 +65,8 @@ def mend(directory: Path, last: int, env_steps: int) -> Mended:
       last: iteration that the run goes on from.
       env_steps: of each iteration.
     """
-    parsed, told = _parse(directory), board.read(directory / "tensorboard")
-    told = {iteration: values for iteration, values in told.items() if iteration <= last}
+    parsed = _parse(directory)
+    told = {iteration: values for iteration, values in _told(directory).items() if iteration <= last}
     rows, complaint = _mend(directory, parsed, told, last, env_steps)
     there = {row["iteration"] for row in rows}
     nothing = dict.fromkeys(
@@ -87,7 +87,7 @@ def _mend(directory: Path, parsed: _Parsed, told: dict[int, dict[str, float]], l
     if lost := _gaps(rows, last):
         words.append(f"iterations {', '.join(map(_span, lost))} are lost")
     if parsed.damaged and not words:
-        words = ["what cannot be read is left out"]
+        words = ["lines that are no rows are left out"]
     return Mended(_alike(rows), f"{path_in(directory)} was damaged: {', '.join(words)}" if words else None)
 
 
@@ -110,6 +110,12 @@ def _parse(directory: Path) -> _Parsed:
         if _is_row(row):
             rows.setdefault(row["iteration"], row)
     return _Parsed(rows, len(rows) < len(lines))
+
+
+def _told(directory: Path) -> dict[int, dict[str, float]]:
+    """What TensorBoard's files tell of iterations; not where that is their evaluation alone."""
+    told = board.read(directory / "tensorboard")
+    return {iteration: values for iteration, values in told.items() if iteration > 0 and "env_steps" in values}
 
 
 def _is_row(row: Any) -> bool:
@@ -145,7 +151,7 @@ def _is_of_some(name: str) -> bool:
 
 def _env_steps(rows: dict[int, Row], told: dict[int, dict[str, float]]) -> int:
     """Environment steps of an iteration; of the first that is known, whose steps float32 tells best."""
-    known = {i: values["env_steps"] for i, values in {**told, **rows}.items() if i > 0 and "env_steps" in values}
+    known = {i: values["env_steps"] for i, values in {**told, **rows}.items()}
     return round(known[min(known)] / min(known)) if known else 0
 
 
