@@ -211,7 +211,7 @@ def test_what_nobody_tells_is_said_aloud(run, written, capfd, damage):
 def test_a_plot_of_damaged_metrics(run, capfd):
     spoil(run, SHOWN["the last line cut"])
     assert cli.main(["plot", "run"]) == 0
-    assert "iterations 6 are as tensorboard/ tells them" in capfd.readouterr().err
+    assert "iteration 6 is as tensorboard/ tells them" in capfd.readouterr().err
     shutil.rmtree(run / "tensorboard")
     spoil(run, SHOWN["deleted"])
     assert cli.main(["plot", "run"]) == 2

@@ -83,9 +83,9 @@ def _mend(directory: Path, parsed: _Parsed, told: dict[int, dict[str, float]], l
         if not _agrees(rows.get(iteration, {}), values):
             rows[iteration] = _corrected(rows.get(iteration, {}), values, iteration, env_steps)
             corrected.append(iteration)
-    words = [f"iterations {_spans(corrected)} are as tensorboard/ tells them"] if corrected else []
+    words = [f"{_named(_runs(corrected))} as tensorboard/ tells"] if corrected else []
     if lost := _gaps(rows, last):
-        words.append(f"iterations {', '.join(map(_span, lost))} are lost")
+        words.append(f"{_named(lost)} lost")
     if parsed.damaged and not words:
         words = ["lines that are no rows are left out"]
     return Mended(_alike(rows), f"{path_in(directory)} was damaged: {', '.join(words)}" if words else None)
@@ -168,12 +168,13 @@ def _gaps(there: Iterable[int], last: int) -> list[range]:
     return [range(a + 1, b) for a, b in itertools.pairwise(ends) if b > a + 1]
 
 
-def _spans(iterations: Iterable[int]) -> str:
-    """Numbers in words: "3, 5-9"."""
+def _runs(iterations: Iterable[int]) -> list[list[int]]:
+    """Numbers as those that follow each other."""
     groups = itertools.groupby(enumerate(sorted(iterations)), key=lambda pair: pair[1] - pair[0])
-    runs = [[number for _, number in group] for _, group in groups]
-    return ", ".join(map(_span, runs))
+    return [[number for _, number in group] for _, group in groups]
 
 
-def _span(run: Sequence[int]) -> str:
-    return f"{run[0]}" if len(run) == 1 else f"{run[0]}-{run[-1]}"
+def _named(runs: Sequence[Sequence[int]]) -> str:
+    """Runs of numbers in words: "iterations 3, 5-9 are"."""
+    words = ", ".join(f"{run[0]}" if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
+    return f"iterations {words} are" if sum(map(len, runs)) > 1 else f"iteration {words} is"
