@@ -347,6 +347,7 @@ def test_resume_of_nothing(metarl, tmp_path, trained):
 
 @pytest.mark.parametrize("text", ["", "{}", '{"algorithm": {"name": "maml-ppo"}}', "\udcff"])
 def test_resume_of_a_spoiled_configuration(metarl, copy_of, text):
+    (copy_of / "checkpoints" / "config.json").unlink()
     (copy_of / "config.json").write_bytes(text.encode("utf-8", "surrogateescape"))
     assert_one_error(metarl("train", "--resume", copy_of))
 

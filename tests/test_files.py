@@ -95,15 +95,19 @@ TEXTS = ["", "null", "[]", "{", "\x00\xff", "[" * 10**5, '{"algorithm": null}', 
 
 @pytest.mark.parametrize(("field", "value"), [*FIELDS, *((None, text) for text in TEXTS)])
 def test_a_spoiled_configuration(run, capfd, field, value):
-    """One line that names the file, and the field where it is one."""
+    """One line that names the file, and the field where it is one; where there is a copy, that is used."""
     (run / "config.json").write_text(value if field is None else changed(field, value))
+    assert runlog.read_config(run) == CONFIG
+    assert capfd.readouterr().err.startswith(f"{run / 'config.json'} is missing or damaged")
+    (run / "checkpoints" / "config.json").unlink()
     assert cli.main(["plot", "run"]) == 2
     (line,) = capfd.readouterr().err.splitlines()
     assert line.startswith("error: run/config.json: ") and (field or "") in line and len(line) < 300
 
 
 def test_an_element_of_a_list_is_named(run, capfd):
-    (run / "config.json").write_text(changed("policy.network.hidden", [64, "64"]))
+    for path in run.rglob("config.json"):
+        path.write_text(changed("policy.network.hidden", [64, "64"]))
     assert cli.main(["plot", "run"]) == 2
     assert 'policy.network.hidden[1] must be a whole number, not "64"' in capfd.readouterr().err
 
@@ -211,7 +215,7 @@ def test_what_nobody_tells_is_said_aloud(run, written, capfd, damage):
 def test_a_plot_of_damaged_metrics(run, capfd):
     spoil(run, SHOWN["the last line cut"])
     assert cli.main(["plot", "run"]) == 0
-    assert "iteration 6 is as tensorboard/ tells them" in capfd.readouterr().err
+    assert "iteration 6 is taken from tensorboard/" in capfd.readouterr().err
     shutil.rmtree(run / "tensorboard")
     spoil(run, SHOWN["deleted"])
     assert cli.main(["plot", "run"]) == 2

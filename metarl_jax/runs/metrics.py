@@ -83,7 +83,7 @@ def _mend(directory: Path, parsed: _Parsed, told: dict[int, dict[str, float]], l
         if not _agrees(rows.get(iteration, {}), values):
             rows[iteration] = _corrected(rows.get(iteration, {}), values, iteration, env_steps)
             corrected.append(iteration)
-    words = [f"{_named(_runs(corrected))} as tensorboard/ tells"] if corrected else []
+    words = [f"{_named(_runs(corrected))} taken from tensorboard/"] if corrected else []
     if lost := _gaps(rows, last):
         words.append(f"{_named(lost)} lost")
     if parsed.damaged and not words:

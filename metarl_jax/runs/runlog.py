@@ -25,6 +25,7 @@ from .board import Board
 from .files import write_atomically
 from .metrics import read_metrics
 
+_COPY = Path("checkpoints", "config.json")  # without its configuration a run could not go on
 MANIFEST = "sha256.json"  # of a checkpoint: the digests of its files by name, written last
 
 
@@ -61,7 +62,8 @@ class RunLog:
             return cls(directory)
 
     def write_config(self, config: ExperimentConfig) -> None:
-        write_atomically(self.directory / "config.json", config_lib.to_json(config))
+        for name in ("config.json", _COPY):
+            write_atomically(self.directory / name, config_lib.to_json(config))
 
     def log(self, rows: Iterable[dict[str, Any]]) -> None:
         """Appends one row per iteration; `iteration` is its place in TensorBoard."""
@@ -183,11 +185,25 @@ def has_not_begun(directory: Path) -> bool:
 
 
 def read_config(directory: Path) -> ExperimentConfig:
-    """The configuration of an existing run; ConfigError where `directory` is not one, or made by another version."""
-    path = directory / "config.json"
+    """The configuration of an existing run; ConfigError where `directory` is not one, or made by another version.
+
+    Where config.json is lost or damaged, after a word, that of its copy.
+    """
+    path, copy = directory / "config.json", directory / _COPY
+    try:
+        return _read_config(path)
+    except ConfigError as error:
+        with contextlib.suppress(ConfigError):
+            config = _read_config(copy)
+            print(f"{path} is missing or damaged: its copy {copy} is used", file=sys.stderr)
+            return config
+        raise error
+
+
+def _read_config(path: Path) -> ExperimentConfig:
     if not path.is_file():
-        hint = f"; it has not begun: begin it with --run-dir {directory}" if has_not_begun(directory) else ""
-        raise ConfigError(f"{directory} is not a run directory: it has no config.json{hint}.")
+        hint = f"; it has not begun: begin it with --run-dir {path.parent}" if has_not_begun(path.parent) else ""
+        raise ConfigError(f"{path.parent} is not a run directory: it has no config.json{hint}.")
     try:
         return config_lib.from_json(path.read_text(encoding="utf-8", errors="replace"))
     except OSError as error:
