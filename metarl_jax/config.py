@@ -20,6 +20,10 @@ EPISODES = 10  # of each task in an evaluation where no number of episodes belon
 VERSION = "0.2"  # of the files of a run; raised when those of the version before can no longer be read
 
 
+class OtherVersion(ConfigError):
+    """The files of a run are of a version that this one does not read."""
+
+
 @dataclasses.dataclass(frozen=True)
 class EvaluationConfig:
     """Judging a run on tasks that it was not trained on, where there are such."""
@@ -128,7 +132,7 @@ def from_json(text: str) -> ExperimentConfig:
         raise ConfigError("not the configuration of a run: it has no algorithm.")
     version = data.pop("version", "before 0.2")
     if version != VERSION:
-        raise ConfigError(
+        raise OtherVersion(
             f"the run was made by metarl-jax {version}, whose files are not those of {VERSION}: use that version, or train "
             "it anew."
         )

@@ -357,6 +357,8 @@ def test_resume_with_an_edited_network(metarl, copy_of, monkeypatch):
     data = json.loads((copy_of / "config.json").read_text())
     data["policy"]["network"]["hidden"] = [7]
     (copy_of / "config.json").write_text(json.dumps(data))
+    assert_one_error(metarl("train", "--resume", copy_of), "differ in policy.network.hidden")
+    (copy_of / "checkpoints" / "config.json").write_text(json.dumps(data))
     before = files(copy_of / "checkpoints")
     monkeypatch.setattr(training, "begin", lambda *_: pytest.fail("compiled first"))
     assert_one_error(metarl("train", "--resume", copy_of, "--iterations", "3"), "does not fit")

@@ -69,7 +69,7 @@ def parse_train(argv: list[str]) -> TrainOptions:
     elif preset is not None:
         raise ConfigError(f"--resume {resume} goes on with that run's configuration: leave the preset {preset!r} out.")
     else:
-        default = before = runlog.read_config(Path(resume))
+        default = before = runlog.read_config_to_resume(Path(resume))
     if algorithm is not None:
         default = dataclasses.replace(default, algorithm=lookup(algorithm, ALGORITHMS, "algorithm").config)
 
@@ -77,7 +77,7 @@ def parse_train(argv: list[str]) -> TrainOptions:
     options = tyro.cli(TrainOptions, args=argv, prog=prog, default=TrainOptions(default))
     options = dataclasses.replace(options, config=presets.scaled(options.config, options.scale))
     if resume is not None:
-        changed = set(changed_fields(before, options.config)) - {"iterations", "schedule_iterations"}
+        changed = set(changed_fields(before, options.config)) - runlog.MAY_CHANGE
         if changed or options.run_dir:
             names = ", ".join(sorted(changed | ({"run_dir"} if options.run_dir else set())))
             raise ConfigError(

@@ -239,12 +239,10 @@ def _damage(path: Path) -> str | None:
 
 
 def _step_inside(checkpoint: Path) -> int:
-    """The step of the state that was saved."""
-    name, handler = ".step", ocp.PyTreeCheckpointHandler()
-    args = ocp.args.PyTreeRestore(
-        {name: 0}, restore_args={name: ocp.RestoreArgs(restore_type=int)}, partial_restore=True
-    )
-    return int(ocp.Checkpointer(handler).restore(checkpoint / "default", args=args)[name])
+    """The step of the state that was saved; read by one process of several, where a Checkpointer would wait for the others."""
+    name, number = ".step", ocp.RestoreArgs(restore_type=int)
+    args = ocp.args.PyTreeRestore({name: 0}, restore_args={name: number}, partial_restore=True)
+    return int(ocp.PyTreeCheckpointHandler().restore(checkpoint / "default", args=args)[name])
 
 
 def _reader() -> ocp.Checkpointer:

@@ -4,6 +4,8 @@ config.json      the whole configuration       metrics.jsonl   one object per it
 summary.json     the outcome                   tensorboard/    the same metrics as events
 checkpoints/     see checkpoint.py             eval/*.json     adaptation curves
 plots/           learning.png, adaptation.png, video-*.mp4
+
+Where a file is damaged, another tells the same: of config.json a copy in checkpoints/, of metrics.jsonl TensorBoard's events.
 """
 
 import contextlib
@@ -18,13 +20,14 @@ from pathlib import Path
 from typing import Any
 
 from .. import config as config_lib
-from ..config import ExperimentConfig
+from ..config import ExperimentConfig, OtherVersion, changed_fields
 from ..errors import ConfigError
 from . import metrics
 from .board import Board
 from .files import write_atomically
 from .metrics import read_metrics
 
+MAY_CHANGE = {"iterations", "schedule_iterations"}  # fields of a run's configuration, when it is resumed
 _COPY = Path("checkpoints", "config.json")  # without its configuration a run could not go on
 MANIFEST = "sha256.json"  # of a checkpoint: the digests of its files by name, written last
 
@@ -192,12 +195,29 @@ def read_config(directory: Path) -> ExperimentConfig:
     path, copy = directory / "config.json", directory / _COPY
     try:
         return _read_config(path)
+    except OtherVersion:
+        raise  # as that of its copy would be
     except ConfigError as error:
         with contextlib.suppress(ConfigError):
             config = _read_config(copy)
             print(f"{path} is missing or damaged: its copy {copy} is used", file=sys.stderr)
             return config
         raise error
+
+
+def read_config_to_resume(directory: Path) -> ExperimentConfig:
+    """As `read_config`; ConfigError where something has changed in the file since the run wrote it, beside its length."""
+    config, copy = read_config(directory), directory / _COPY
+    try:
+        changed = changed_fields(_read_config(copy), config)
+    except ConfigError:
+        return config  # there is nothing to compare with
+    if others := [name for name in changed if name not in MAY_CHANGE]:
+        raise ConfigError(
+            f"{directory / 'config.json'} and its copy {copy} differ in {', '.join(others)}: put the one that is right in the "
+            "other's place."
+        )
+    return config
 
 
 def _read_config(path: Path) -> ExperimentConfig:
