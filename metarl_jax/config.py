@@ -5,16 +5,23 @@ import dataclasses
 import json
 import math
 import typing
+from collections.abc import Mapping
 from typing import Any
 
 from .algorithms import ALGORITHMS
 from .errors import ConfigError, check_worlds, lookup
+from .learning.distributions import DISTRIBUTIONS
+from .networks import MEMORIES, NETWORKS, MemoryConfig, NetworkConfig
 from .policies import PolicyConfig
 from .types import Adaptation
 
 EPISODES = 10  # of each task in an evaluation where no number of episodes belongs to an adaptation step
 
 VERSION = "0.2"  # of the files of a run; raised when those of the version before can no longer be read
+
+
+class OtherVersion(ConfigError):
+    """The files of a run are of a version that this one does not read."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,42 +128,115 @@ def to_json(config: ExperimentConfig) -> str:
 def from_json(text: str) -> ExperimentConfig:
     """The configuration that `to_json` wrote; ConfigError where it is not one, or of another version."""
     try:
-        data = json.loads(text)
-        version = data.pop("version", "before 0.2") if "algorithm" in data else VERSION
-        if version != VERSION:
-            raise ConfigError(
-                f"the run was made by metarl-jax {version}, whose files are not those of {VERSION}: use that version, or train "
-                "it anew."
-            )
-        name = data["algorithm"].pop("name")
-    except (json.JSONDecodeError, KeyError, AttributeError, TypeError) as error:
-        raise ConfigError(f"not the configuration of a run: {error!r}.") from error
-    algorithm = _build(type(lookup(name, ALGORITHMS, "algorithm").config), data["algorithm"], "algorithm")
-    return _build(ExperimentConfig, data | {"algorithm": algorithm}, "config")
+        data = json.loads(text, parse_constant=str)  # which are no numbers of JSON, and which nobody wrote
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"not the configuration of a run: {error}.") from error
+    if not isinstance(data, dict) or "algorithm" not in data:
+        raise ConfigError("not the configuration of a run: it has no algorithm.")
+    version = data.pop("version", "before 0.2")
+    if version != VERSION:
+        raise OtherVersion(
+            f"the run was made by metarl-jax {version}, whose files are not those of {VERSION}: use that version, or train "
+            "it anew."
+        )
+    algorithm = data["algorithm"]
+    name = algorithm.get("name") if isinstance(algorithm, dict) else None
+    if not isinstance(name, str):
+        raise ConfigError("not the configuration of a run: algorithm.name must be the name of one.")
+    of_algorithm = type(lookup(name, ALGORITHMS, "algorithm").config)
+    fields = {field: value for field, value in algorithm.items() if field != "name"}
+    return decode(ExperimentConfig, data | {"algorithm": decode(of_algorithm, fields, "algorithm")})
 
 
-def _build(cls: type, data: dict[str, Any], where: str) -> Any:
-    """An instance of dataclass `cls` from plain JSON values."""
-    hints = typing.get_type_hints(cls)
-    fields = {f.name for f in dataclasses.fields(cls)}
+# Fields that hold a name, and what it may be.
+_NAMES: dict[type, tuple[str, Mapping]] = {
+    NetworkConfig: ("name", NETWORKS),
+    MemoryConfig: ("name", {"none": None, **MEMORIES}),
+    PolicyConfig: ("distribution", DISTRIBUTIONS),
+}
+
+
+def decode(hint: Any, value: Any, where: str = "") -> Any:
+    """Plain JSON as what a type says that it is.
+
+    Lists become the tuples that are asked for, whole numbers floats, "inf" infinity, objects dataclasses, which have exactly
+    these fields, or typed dictionaries, which may have more.
+
+    Args:
+      hint: of a dataclass's field, or a dataclass or TypedDict itself.
+      value: what `json.loads` returned.
+      where: its dotted name, for messages.
+
+    Raises:
+      ConfigError: it is something else; names the field and says what it must be.
+    """
+    kind, options = typing.get_origin(hint), typing.get_args(hint)
+    if type(None) in options:
+        (hint,) = (option for option in options if option is not type(None))
+        return None if value is None else decode(hint, value, where)
+    if hint is Any or (kind is typing.Literal and type(value) is str and value in options):
+        return value
+    if isinstance(value, list) and kind in (list, tuple):
+        return kind(decode(options[0], x, f"{where}[{i}]") for i, x in enumerate(value))
+    if isinstance(value, dict):
+        if kind is dict:
+            return {name: decode(options[1], x, _below(where, name)) for name, x in value.items()}
+        if typing.is_typeddict(hint):
+            return _decode_dict(hint, value, where)
+        if dataclasses.is_dataclass(hint):
+            return _decode_record(hint, value, where)
+    if hint is float and type(value) in (int, str) and (type(value) is int or value in ("inf", "-inf")):
+        with contextlib.suppress(OverflowError):
+            return float(value)
+    if hint not in _WORDS or type(value) is not hint:
+        raise ConfigError(f"{where or 'it'} must be {_words(hint)}, not {_shortened(value)}.")
+    return value
+
+
+def _decode_record(cls: Any, data: dict[str, Any], where: str) -> Any:
+    """An instance of a dataclass."""
+    hints, fields = typing.get_type_hints(cls), {f.name for f in dataclasses.fields(cls)}
     if set(data) != fields:
         raise ConfigError(
-            f"{where} does not fit this version: unknown {sorted(set(data) - fields)}, missing {sorted(fields - set(data))}."
+            f"{where or 'the configuration'} does not fit this version: unknown {sorted(set(data) - fields)}, missing "
+            f"{sorted(fields - set(data))}."
         )
-    values = {}
-    for name, value in data.items():
-        hint = hints[name]
-        if isinstance(hint, type) and dataclasses.is_dataclass(hint) and isinstance(value, dict):
-            value = _build(hint, value, f"{where}.{name}")
-        elif isinstance(value, list):
-            value = tuple(value)
-        elif hint is float:
-            with contextlib.suppress(TypeError, ValueError):  # infinities are strings
-                value = float(value)
-        if (hint in (bool, int, float, str) or dataclasses.is_dataclass(hint)) and type(value) is not hint:
-            raise ConfigError(f"{where}.{name} must be of type {hint.__name__}, not {value!r}.")
-        values[name] = value
+    # What has been decoded already is an instance by now.
+    values: dict[str, Any] = {
+        name: x if dataclasses.is_dataclass(x) else decode(hints[name], x, _below(where, name))
+        for name, x in data.items()
+    }
+    if cls in _NAMES:
+        name, table = _NAMES[cls]
+        lookup(values[name], table, _below(where, name))
     return cls(**values)
+
+
+def _decode_dict(cls: Any, data: dict[str, Any], where: str) -> Any:
+    """A TypedDict, with all else that is in the data."""
+    if missing := sorted(cls.__required_keys__ - set(data)):
+        raise ConfigError(f"{_below(where, missing[0])} is missing.")
+    hints = typing.get_type_hints(cls)
+    return data | {name: decode(hints[name], data[name], _below(where, name)) for name in hints if name in data}
+
+
+_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+
+
+def _words(hint: Any) -> str:
+    kind, options = typing.get_origin(hint), typing.get_args(hint)
+    if kind is typing.Literal:
+        return f"one of {', '.join(options)}"
+    return "a list" if kind in (list, tuple) else _WORDS.get(hint, "an object")
+
+
+def _below(where: str, name: str) -> str:
+    return f"{where}.{name}" if where else name
+
+
+def _shortened(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) < 60 else f"{text[:50]}..."
 
 
 def _map_floats(data: Any, fn: typing.Callable) -> Any:

@@ -1,6 +1,7 @@
 """The `metarl` command: what it prints, and what it answers to bad input."""
 
 import ast
+import contextlib
 import dataclasses
 import errno
 import importlib.metadata
@@ -22,7 +23,7 @@ from metarl_jax.algorithms.reptile import ReptileConfig
 from metarl_jax.cli.train import parse_train
 from metarl_jax.config import ExperimentConfig, from_json
 from metarl_jax.networks import MEMORIES, NETWORKS
-from metarl_jax.runs import runlog
+from metarl_jax.runs import runlog, training
 from metarl_jax.show import console
 
 TINY = ["--iterations", "2", "--horizon", "5", "--algorithm.num-tasks", "2", "--algorithm.envs-per-task", "2"]
@@ -356,16 +357,20 @@ def test_resume_of_nothing(metarl, tmp_path, trained):
 
 @pytest.mark.parametrize("text", ["", "{}", '{"algorithm": {"name": "maml-ppo"}}', "\udcff"])
 def test_resume_of_a_spoiled_configuration(metarl, copy_of, text):
+    (copy_of / "checkpoints" / "config.json").unlink()
     (copy_of / "config.json").write_bytes(text.encode("utf-8", "surrogateescape"))
     assert_one_error(metarl("train", "--resume", copy_of))
 
 
-def test_resume_with_an_edited_network(metarl, copy_of):
-    """The configuration is another than the checkpoint's."""
+def test_resume_with_an_edited_network(metarl, copy_of, monkeypatch):
+    """The configuration is another than the checkpoint's, which is said before minutes go into compiling."""
     data = json.loads((copy_of / "config.json").read_text())
     data["policy"]["network"]["hidden"] = [7]
     (copy_of / "config.json").write_text(json.dumps(data))
+    assert_one_error(metarl("train", "--resume", copy_of), "differ in policy.network.hidden")
+    (copy_of / "checkpoints" / "config.json").write_text(json.dumps(data))
     before = files(copy_of / "checkpoints")
+    monkeypatch.setattr(training, "begin", lambda *_: pytest.fail("compiled first"))
     assert_one_error(metarl("train", "--resume", copy_of, "--iterations", "3"), "does not fit")
     assert_one_error(metarl("evaluate", copy_of), "does not fit")
     assert files(copy_of / "checkpoints") == before
@@ -398,6 +403,42 @@ def test_unknown_names(metarl, tmp_path, argv, words):
         argv = [*argv, "--run-dir", "run"]
     assert_one_error(metarl(*argv), *words)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["train", ""], ["nothing stands after train"]),
+        (["train", "--run-dir", ""], ["nothing stands after --run-dir"]),
+        (["train", "--run-dir="], ["nothing stands after --run-dir"]),
+        (["train", "--resume", ""], ["--resume"]),
+        (["evaluate", ""], ["evaluate"]),
+        (["plot", "a", ""], ["after a"]),
+        (["train", "--seeds"], ["--seeds needs at least one"]),
+        (["train", "--seeds", "--run-dir", "run"], ["--seeds needs at least one"]),
+        (["train", "--seeds", "0", "1", "--seed", "5"], ["leave --seed out"]),
+        (["train", "--seeds=0..1", "--seed=5"], ["leave --seed out"]),
+        (["train", "--seeds", "0..9999", "--run-dir", "run"], ["10000 runs", "10256 open files", "allows 4096"]),
+        (["train", "--seeds", "0..2", "--run-dir", "."], ["seed-1 exists and is not empty"]),
+    ],
+)
+def test_nothing_is_made_before_all_is_checked(metarl, tmp_path, monkeypatch, argv, words):
+    monkeypatch.setattr(runlog.resource, "getrlimit", lambda _: (1024, 4096))
+    (tmp_path / "seed-1").mkdir()
+    (tmp_path / "seed-1" / "thesis.tex").write_text("x")
+    before = sorted(tmp_path.rglob("*"))
+    assert_one_error(metarl(*argv), *words)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_run_holds_one_file_open(tmp_path):
+    """Of many seeds in one program each has its lock, and what it writes is opened as needed."""
+    before = len(os.listdir("/proc/self/fd"))
+    with contextlib.ExitStack() as stack:
+        for seed in range(20):
+            log = stack.enter_context(runlog.RunLog.create(tmp_path / f"{seed}", presets.PRESETS["nav-maml"].config))
+            log.log([{"iteration": 1, "loss": 0.5}])
+        assert len(os.listdir("/proc/self/fd")) == before + 20
 
 
 @pytest.mark.parametrize(
@@ -508,11 +549,6 @@ def test_checkpoints_that_cannot_be_written(tmp_path):
     )
     assert done.returncode == 2, done.stderr  # orbax's threads may print what they saw, before and after
     assert done.stderr.count("error: cannot write the run directory run: ") == 1
-
-
-def test_spoiled_metrics_in_a_plot(metarl, copy_of):
-    (copy_of / "metrics.jsonl").write_text("")
-    assert_one_error(metarl("plot", copy_of), "no metrics")
 
 
 @pytest.mark.parametrize(

@@ -443,15 +443,14 @@ def test_a_checkpoint_of_another_algorithm_is_refused(tmp_path, configure, train
         train(directory, configure("ppo", iterations=2), resume=True)
 
 
-def test_full_disk(tmp_path, configure, make_point, script):
+def test_full_disk(tmp_path, configure, make_point, script, monkeypatch):
     """Metrics go to a device that is always full: one readable error, also when the log is closed."""
     if not os.path.exists("/dev/full"):
         pytest.skip("needs /dev/full")
     script()
     config, directory = configure(), tmp_path / "run"
+    monkeypatch.setattr(runlog, "open", lambda path, mode: open("/dev/full", mode), raising=False)  # noqa: SIM115
     with pytest.raises(ConfigError, match="No space left on device"), RunLog.create(directory, config) as log:
-        log._metrics.close()
-        log._metrics = open("/dev/full", "w")  # noqa: SIM115 -- the log closes it
         judge = judging.make_judge(config, scripted(), make_point(), make_point())
         training.train([training.Run(config, log)], scripted(), judge, lambda row: None)
     assert int(saved(directory, config, make_point).step) == 0

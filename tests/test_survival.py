@@ -139,7 +139,6 @@ def saved(tmp_path_factory):
 def test_damage_to_any_file_is_noticed(saved, tmp_path, capfd, how):
     """The checkpoint before is used, both are named, and the step can be saved again."""
     names = [path.relative_to(saved) for path in (saved / "latest" / "4").rglob("*") if path.is_file()]
-    names = [name for name in names if name.name != "sha256.json" or how != "removed"]  # see the next test
     assert len(names) > 5
     for i, name in enumerate(names):
         copy = shutil.copytree(saved, tmp_path / str(i))
@@ -158,17 +157,10 @@ def test_damage_to_any_file_is_noticed(saved, tmp_path, capfd, how):
         assert capfd.readouterr().err == ""
 
 
-def test_checkpoints_without_digests_are_read(saved, tmp_path):
-    copy = shutil.copytree(saved, tmp_path / "old")
-    for path in copy.rglob("sha256.json"):
-        path.unlink()
-    np.testing.assert_array_equal(Checkpoints(copy, 3).restore(state(0)).params["w"], state(4).params["w"])
-
-
 def test_no_whole_checkpoint(run, capfd):
     """Refused in one line, and nothing is moved."""
-    for step in steps_of(run / "checkpoints" / "latest"):
-        spoil_arrays(run / "checkpoints" / "latest" / str(step))
+    for checkpoint in run.glob("checkpoints/*/*"):
+        spoil_arrays(checkpoint)
     before = sorted((run / "checkpoints").rglob("*"))
     assert cli.main(["train", "--resume", "run", "--iterations", "8"]) == 2
     (line,) = capfd.readouterr().err.splitlines()

@@ -1,15 +1,20 @@
 """`metarl sweep`: the grid, what is run again, and the table."""
 
+import contextlib
 import json
+import os
+import subprocess
 import sys
+import time
 
 import matplotlib.image
 import numpy as np
 import pytest
 
-from metarl_jax import cli, evaluation
+from metarl_jax import cli, evaluation, presets
 from metarl_jax.errors import ConfigError
-from metarl_jax.runs import sweep
+from metarl_jax.runs import children, sweep
+from metarl_jax.runs.runlog import RunLog
 from metarl_jax.show import console, plots
 
 TINY = ["--env", "point", "--iterations", "1", "--horizon", "5", "--algorithm.num-tasks", "2"]
@@ -45,6 +50,7 @@ def swept(tmp_path_factory):
     begun = out / "lr=0.1" / "seed-1"
     begun.mkdir(parents=True)
     (begun / "config.json").write_text("{}")
+    (begun / "run.lock").touch()
     argv = ["sweep", "nav-maml", "--out", str(out), "--grid", "algorithm.inner.lr=0.1,0.2", "--seeds", "0..1"]
     argv += ["--jobs", "2", "--", *TINY]
     assert cli.main(argv) == 0
@@ -140,6 +146,48 @@ def test_a_failed_run_is_named(tmp_path, monkeypatch, capfd):
     assert [row["settings"] for row in sweep.table(cells)] == ["seed-of-trouble=2"]
 
 
+PARENT = """
+import subprocess, sys
+import children
+child = "import children, time; children.end_with_parent(); print(1, flush=True); time.sleep(99)"
+process = children.start([sys.executable, "-c", child], stdout=subprocess.PIPE)
+process.stdout.readline()
+print(process.pid, flush=True)
+process.wait()
+"""
+
+
+def test_children_end_with_their_parent():
+    """Whatever ends it: SIGKILL leaves it no time to say so."""
+    alone = {**os.environ, "PYTHONPATH": os.path.dirname(children.__file__)}  # without JAX it starts at once
+    parent = subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True, env=alone)
+    with parent:
+        child = int(parent.stdout.readline())
+        os.kill(child, 0)
+        parent.kill()
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and _runs(child):
+        time.sleep(0.05)
+    assert not _runs(child)
+
+
+def _runs(pid):
+    """Not where it has ended and nobody has asked how."""
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/stat") as file:
+        return file.read().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
+def test_nothing_of_a_run_that_goes_on_is_removed(tmp_path):
+    """Another process is writing there; what the sweep starts ends with one line."""
+    (cell,) = sweep.expand(tmp_path, ["nav-maml", *TINY], [], [0])
+    with RunLog.create(cell.directory, presets.PRESETS["nav-maml"].config):
+        before = sorted(cell.directory.rglob("*"))
+        _, _, _, *argv = sweep.command(cell)
+        assert argv[:2] == ["train", "nav-maml"] and cli.main(argv) == 2
+        assert sorted(cell.directory.rglob("*")) == before
+
+
 @pytest.mark.slow
 def test_jobs_of_submitit(tmp_path):
     """On its cluster of one machine, whose interface is that of Slurm."""
@@ -160,6 +208,19 @@ def test_jobs_of_submitit(tmp_path):
         (["nav-maml", "--", "--seed", "3"], "sweep's own"),
         (["nav-maml", "--grid", "algorithm.inner.lr=0.1,-1"], "inner.lr"),
         (["nav-maml", "--grid", "algorithm.inner.rate=1"], "rate"),
+        (["nav-maml", "--grid", "seed=1,2"], "go to --seeds"),
+        (["nav-maml", "--grid", "run-dir=a,b"], "sweep's own"),
+        (["nav-maml", "--grid", "run_dir=a,b"], "sweep's own"),
+        (["nav-maml", "--grid", "resume=a,b"], "sweep's own"),
+        (["nav-maml", "--grid", "preset=a,b"], "sweep's own"),
+        (["nav-maml", "--grid", "horizon=5,5"], "each value once"),
+        (["nav-maml", "--grid", "algorithm.inner.lr=0.1,1e-1"], "are the same"),
+        (["nav-maml", "--grid", "horizon=5,6", "--grid", "horizon=7,8"], "once for each field"),
+        (["nav-maml", "--grid", "keep-checkpoints=5,6", "--grid", "keep_checkpoints=7,8"], "once for each field"),
+        (["nav-maml", "--seeds"], "needs at least one"),
+        (["nav-maml", "--seeds", "--jobs", "2"], "needs at least one"),
+        (["nav-maml", "--", "--run_dir", "x"], "sweep's own"),
+        (["nav-maml", "--grid", ""], "nothing stands after --grid"),
     ],
 )
 def test_bad_input(tmp_path, monkeypatch, capfd, argv, words):

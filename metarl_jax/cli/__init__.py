@@ -6,6 +6,7 @@ Each command is a module with `run(argv) -> exit code`; to add one: a file, and 
 import contextlib
 import importlib
 import importlib.metadata
+import itertools
 import os
 import sys
 
@@ -46,6 +47,7 @@ def _run(argv: list[str]) -> int:
         print(f"metarl-jax {importlib.metadata.version('metarl-jax')}")
         return 0
     try:
+        _check_words(argv)
         lookup(argv[0], COMMANDS, "command")
         _keep_compiled_programs()
         return importlib.import_module(f".{argv[0]}", __name__).run(argv[1:])
@@ -67,6 +69,13 @@ def _run(argv: list[str]) -> int:
             sys.stdout.flush()
             os._exit(130)
         return 130
+
+
+def _check_words(argv: list[str]) -> None:
+    """ConfigError where a word is empty, as it is after `--run-dir "$DIR"` where DIR is not set; nothing means that."""
+    for before, word in itertools.pairwise(["metarl", *argv]):
+        if not word or (word.startswith("--") and word.endswith("=")):
+            raise ConfigError(f"nothing stands after {word[:-1] or before}: is a variable of the shell not set?")
 
 
 def _keep_compiled_programs() -> None:

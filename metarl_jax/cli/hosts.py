@@ -9,7 +9,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from pathlib import Path
 import jax
 
 from ..errors import ConfigError
+from ..runs import children
 from ..sharding import is_loss_of_process
 
 _CHILD = "METARL_CHILD"  # set in the environment of a child
@@ -76,11 +76,5 @@ def _lost(run: Path, why: str) -> str:
 
 
 def end_with_parent() -> None:
-    """Ends this child when its parent is gone."""
-
-    def wait() -> None:
-        while os.read(0, 1):  # not sys.stdin, whose lock the interpreter wants when it ends
-            pass
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
+    """Ends this child when its parent is gone; the others of the run cannot go on without it either."""
+    children.when_parent_ends(lambda: os._exit(1))

@@ -91,7 +91,13 @@ def check_seeds(seeds: tuple[int, ...]) -> None:
 
 
 def spread(argv: list[str], flag: str) -> None:
-    """Replaces `A..B` after `flag` by the numbers from A to B."""
+    """Replaces `A..B` after `flag` by the numbers from A to B; ConfigError where there is nothing after it."""
+    for index, word in enumerate(argv):
+        if word.startswith(f"{flag}="):
+            argv[index : index + 1] = word.split("=", 1)
+    for index, word in enumerate(argv):
+        if word == flag and (index + 1 == len(argv) or argv[index + 1].startswith("--")):
+            raise ConfigError(f"{flag} needs at least one: write 0..7 or 0 1 2.")
     for index, word in enumerate(argv):
         low, dots, high = word.partition("..")
         if dots and index and argv[index - 1] == flag:

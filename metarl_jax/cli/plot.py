@@ -11,6 +11,7 @@ import tyro
 from ..config import to_json
 from ..errors import ConfigError
 from ..runs import runlog
+from ..runs.metrics import read_mended
 from ..show import plots
 from ..show.plots import Setting
 from .options import parse
@@ -56,7 +57,7 @@ def _settings(directories: Sequence[Path]) -> list[Setting]:
         names = distinct([Path(os.path.commonpath([d.resolve() for d in same])) for same in groups.values()])
     settings = []
     for name, same in zip(names, groups.values(), strict=True):
-        runs = {label: runlog.read_metrics(d) for label, d in zip(distinct(same), same, strict=True)}
+        runs = {label: read_mended(d) for label, d in zip(distinct(same), same, strict=True)}
         for label, rows in runs.items():
             if not rows:
                 raise ConfigError(f"{label} has no metrics yet.")

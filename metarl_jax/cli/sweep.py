@@ -9,7 +9,7 @@ import tyro
 
 from .. import presets
 from ..errors import ConfigError, lookup
-from ..runs import runlog, sweep
+from ..runs import files, runlog, sweep
 from ..show import console, plots
 from .options import check_ranges, check_seeds, parse, spread
 from .train import parse_train
@@ -53,8 +53,8 @@ def parse_sweep(argv: list[str]) -> tuple[SweepOptions, list[str]]:
     check_seeds(options.seeds)
     if not options.seeds:
         raise ConfigError("--seeds needs at least one.")
-    taken = {"--seed", "--seeds", "--run-dir", "--resume", "--preset"} & {word.partition("=")[0] for word in common}
-    if taken:
+    named = {word.partition("=")[0].removeprefix("--").replace("_", "-") for word in common if word.startswith("--")}
+    if taken := [f"--{name}" for name in sweep.OWN & named]:
         raise ConfigError(f"{', '.join(sorted(taken))} after -- is the sweep's own matter.")
     if any("=" not in word for word in options.slurm):
         raise ConfigError(f"--slurm {' '.join(options.slurm)}: write name=value ...")
@@ -64,8 +64,11 @@ def parse_sweep(argv: list[str]) -> tuple[SweepOptions, list[str]]:
 def run(argv: list[str]) -> int:
     options, train = parse_sweep(argv)
     cells = sweep.expand(options.out, train, options.grid, options.seeds)
-    for cell in cells:
-        parse_train(list(cell.argv))  # bad input shows before anything runs
+    settings = list({cell.name: cell for cell in reversed(cells)}.values())[
+        ::-1
+    ]  # those of a seed differ in nothing else
+    # Bad input shows before anything runs.
+    sweep.check_distinct(settings, [parse_train(list(cell.argv)).config for cell in settings])
     plan = {"train": train, "grid": list(options.grid), "seeds": list(options.seeds)}
     with runlog.readable_errors(options.out, "--out"):
         sweep.claim(options.out, plan)
@@ -76,7 +79,7 @@ def run(argv: list[str]) -> int:
         else:
             sweep.run_here(waiting, options.jobs, lambda line: print(line, flush=True))
         rows = sweep.table(cells)
-        runlog.write_atomically(options.out / "table.json", json.dumps(rows, indent=2))
+        files.write_atomically(options.out / "table.json", json.dumps(rows, indent=2))
         if rows:
             plots.settings(rows, options.out / "table.png", f"{options.out.name}: {sweep.words(rows)}")
     console.print_sweep(rows, sweep.words(rows))

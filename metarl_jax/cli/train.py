@@ -19,7 +19,7 @@ from ..config import ExperimentConfig, changed_fields
 from ..envs import physics
 from ..envs.physics.mujoco import num_threads
 from ..errors import ConfigError, lookup, nearest_divisors
-from ..runs import judging, runlog, training
+from ..runs import children, judging, runlog, training
 from ..runs.memory import TooLarge
 from ..runs.runlog import RunLog, SilentLog
 from ..runs.training import Run
@@ -58,16 +58,19 @@ class TrainOptions:
 def parse_train(argv: list[str]) -> TrainOptions:
     """The options of `metarl train [PRESET] [--resume RUN] [--field value ...]`; ConfigError or exit 2 on bad ones."""
     argv = list(argv)
+    # Before the values of --seeds are read: a seed of their own would do nothing.
+    if any(word.partition("=")[0] == "--seeds" for word in argv) and any(w.partition("=")[0] == "--seed" for w in argv):
+        raise ConfigError("--seeds are the seeds: leave --seed out.")
     preset = argv.pop(0) if argv and not argv[0].startswith("-") else take(argv, "--preset")
     resume = take(argv, "--resume")
     spread(argv, "--seeds")
     algorithm = take(argv, "--algorithm")
     if resume is None:
-        default = lookup(preset or presets.DEFAULT, presets.PRESETS, "preset").config
+        default = lookup(presets.DEFAULT if preset is None else preset, presets.PRESETS, "preset").config
     elif preset is not None:
         raise ConfigError(f"--resume {resume} goes on with that run's configuration: leave the preset {preset!r} out.")
     else:
-        default = runlog.read_config(Path(resume))
+        default = before = runlog.read_config_to_resume(Path(resume))
     if algorithm is not None:
         default = dataclasses.replace(default, algorithm=lookup(algorithm, ALGORITHMS, "algorithm").config)
 
@@ -75,8 +78,7 @@ def parse_train(argv: list[str]) -> TrainOptions:
     options = read(TrainOptions, argv, prog, TrainOptions(default))
     options = dataclasses.replace(options, config=presets.scaled(options.config, options.scale))
     if resume is not None:
-        before = runlog.read_config(Path(resume))
-        changed = set(changed_fields(before, options.config)) - {"iterations", "schedule_iterations", "physics"}
+        changed = set(changed_fields(before, options.config)) - runlog.MAY_CHANGE
         if changed or options.run_dir:
             names = ", ".join(sorted(changed | ({"run_dir"} if options.run_dir else set())))
             raise ConfigError(
@@ -140,8 +142,10 @@ def _checked(options: TrainOptions) -> TrainOptions:
 
 def run(argv: list[str]) -> int:
     started = time.perf_counter()
+    children.end_with_parent()
     options = parse_train(argv)
     config = options.config
+    _check_directories(options)
     _say_what_schedules_do(config)
     sharding.use_parts_of_cpu(_devices(options, num_threads()))
     if options.distributed or options.coordinator:
@@ -157,8 +161,9 @@ def run(argv: list[str]) -> int:
     sharding.check_divides(config.algorithm.num_tasks, mesh, env, "algorithm.num_tasks")
     algorithm = make_algorithm(config.algorithm, env, config.policy, config.schedule_length)
     judge = judging.make_judge(config, algorithm, env, eval_env)
+    base = options.run_dir or console.default_run_dir(config)
     with contextlib.ExitStack() as stack:
-        runs = [Run(one, stack.enter_context(_open(options, one))) for one in _configs(options)]
+        runs = [Run(one, stack.enter_context(_open(options, base, one))) for one in _configs(options)]
         stack.enter_context(hosts.fail_at_once(runs[0].log.directory))
         try:
             summaries = _train(runs, algorithm, judge, mesh, started)
@@ -215,13 +220,25 @@ def _configs(options: TrainOptions) -> list:
     return [dataclasses.replace(options.config, seed=seed) for seed in options.seeds or (options.config.seed,)]
 
 
-def _open(options: TrainOptions, config) -> contextlib.AbstractContextManager[RunLog | SilentLog]:
-    """Where a run is written; processes other than the first leave that to it."""
+def _check_directories(options: TrainOptions) -> None:
+    """ConfigError where the runs cannot go where they are to, before anything is made or compiled."""
+    runlog.check_open_files(len(options.seeds))
+    if options.run_dir is None or options.distributed or options.coordinator:
+        return  # of several processes the first one checks, once they have found each other
+    for seed in options.seeds or (options.config.seed,):
+        runlog.check_unused(_directory(options, options.run_dir, seed))
+
+
+def _directory(options: TrainOptions, base: Path, seed: int) -> Path:
+    """Of the run of a seed; `base` is that of the command."""
     if options.resume is not None:
-        directory = options.resume
-    else:
-        directory = options.run_dir or console.default_run_dir(options.config)
-        directory = directory / f"seed-{config.seed}" if options.seeds else directory
+        return options.resume
+    return base / f"seed-{seed}" if options.seeds else base
+
+
+def _open(options: TrainOptions, base: Path, config) -> contextlib.AbstractContextManager[RunLog | SilentLog]:
+    """Where a run is written; processes other than the first leave that to it."""
+    directory = _directory(options, base, config.seed)
     if not sharding.is_first_process():
         return SilentLog(directory)
     return RunLog.create(directory, config) if options.resume is None else RunLog.resume(directory)

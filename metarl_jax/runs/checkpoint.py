@@ -1,15 +1,16 @@
 """Checkpoints: the whole RunState, written by orbax, which renames a finished directory into place.
 
-Each holds the SHA-256 of its files, so that one that was damaged later is noticed, named, and the one before it used.
+Each holds the SHA-256 of its files, written last: one without it was not finished. One that was damaged later is noticed, named,
+and the one before it used, or where there is none the best.
 """
 
 import hashlib
+import itertools
 import json
 import logging
-import shutil
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,12 +20,20 @@ from jax.sharding import SingleDeviceSharding
 from .. import sharding
 from ..errors import ConfigError
 from ..types import RunState
-from .runlog import write_atomically
+from .files import read_json, write_atomically
+from .runlog import MANIFEST
 
 logging.getLogger("absl").setLevel(logging.CRITICAL)  # orbax reports every save, and every failure twice
 
-_SUMS = "sha256.json"  # digests of a checkpoint's files by name
+_UNFINISHED = ".orbax-checkpoint-tmp"  # in names of directories that orbax did not come to rename, and removes
 _ADVICE = {"latest": "begin anew in another --run-dir", "best": "use --checkpoint latest"}
+
+
+class Found(NamedTuple):
+    """A whole checkpoint."""
+
+    which: str  # "latest" or "best"
+    step: int
 
 
 class Checkpoints:
@@ -35,6 +44,7 @@ class Checkpoints:
         best: dict[str, Any] = {"max_to_keep": 1, "best_fn": _score, "best_mode": "max"}
         self._options = {"latest": {"max_to_keep": keep}, "best": best}
         self._managers: dict[str, ocp.CheckpointManager] = {}
+        self._said: set[str] = set()  # what is wrong there is told once
 
     def _manager(self, which: str) -> ocp.CheckpointManager:
         if which not in self._managers:  # made when needed: it stumbles over damaged scores
@@ -80,48 +90,106 @@ class Checkpoints:
             return  # the first process sums up what all of them wrote
         directory = self._directory / which / str(step)
         sums = {str(path.relative_to(directory)): _digest(path) for path in directory.rglob("*") if path.is_file()}
-        write_atomically(directory / _SUMS, json.dumps(sums, indent=2))
+        write_atomically(directory / MANIFEST, json.dumps(sums, indent=2))
 
-    def resume(self, like: RunState) -> RunState:
-        """As `restore`, to go on from. Damaged checkpoints make way for new ones (`corrupt-latest-4` and the like), and so does
-        a best one that the run has not come to yet: what follows is not what led there (`abandoned-best-4`).
+    def settle(self, like: RunState) -> int | None:
+        """The step that a run goes on from, None where it has not begun; before anything is written, or compiled.
+
+        What is not whole makes way for what will be (`corrupt-latest-4` and the like), and so does a best checkpoint that the
+        run has not come to yet: what follows is not what led there (`abandoned-best-4`). Nothing moves where it is refused.
+
+        Raises:
+          ConfigError: no checkpoint is whole, or it does not look like `like` (shapes are enough).
         """
-        state = self.restore(like)
-        for path in self._directory.glob("*/*") if jax.process_index() == 0 else ():
-            if path.name.isdigit() and _damage(path):
+        entries = [*self._entries("latest"), *self._entries("best")]
+        found = self._newest("latest") if any((path / MANIFEST).exists() for path in entries) else None
+        if found:
+            self._check_fits(found, like)
+        sharding.largest(0)  # all processes have looked
+        for path in entries if sharding.is_first_process() else ():
+            if _step(path) is None:
+                continue  # it stands in nobody's way
+            if _damage(path):
                 self._set_aside(path, "corrupt")
-            elif path.parent.name == "best" and path.name.isdigit() and int(path.name) > int(state.step):
+            elif found and path.parent.name == "best" and int(path.name) > found.step:
                 self._set_aside(path, "abandoned")
         sharding.largest(0)  # the other processes wait
         for manager in self._managers.values():
             manager.reload()
+        return found.step if found else None
+
+    def _set_aside(self, path: Path, why: str) -> None:
+        """Nothing is removed: the first name that is free."""
+        name = f"{why}-{path.parent.name}-{path.name}"
+        names = itertools.chain([name], (f"{name}-{i}" for i in itertools.count(2)))
+        path.rename(next(self._directory / n for n in names if not (self._directory / n).exists()))
+
+    def resume(self, like: RunState) -> RunState:
+        """As `restore`, to go on from; what is best alone is the latest from then on."""
+        self.settle(like)
+        state = self.restore(like)
+        self.save(state)
         return state
 
-    def _set_aside(self, checkpoint: Path, why: str) -> None:
-        aside = self._directory / f"{why}-{checkpoint.parent.name}-{checkpoint.name}"
-        shutil.rmtree(aside, ignore_errors=True)  # where that has happened to the same step before
-        checkpoint.rename(aside)
-
     def restore(self, like: RunState, which: str = "latest") -> RunState:
-        """The `latest` or the `best` state that is whole; `like` (shapes are enough) says what it must look like.
+        """The `latest` state that is whole, or the `best`, which is also the last resort; `like` (shapes are enough) says what it
+        must look like.
 
         Raises:
           ConfigError: there is none, or it belongs to another configuration.
         """
-        directory = self._directory / which
-        step = _newest_whole(directory)
-        manager = self._manager(which)
+        found = self._newest(which)
+        self._check_fits(found, like)
         wanted = {name: _described(x) for name, x in _saved(like).items()}
-        there = {name: tuple(getattr(x, "shape", ())) for name, x in manager.item_metadata(step).items()}
-        if wrong := sorted(n for n in wanted | there if n not in wanted or there.get(n) != wanted[n].shape):
-            raise ConfigError(
-                f"checkpoint {step} in {directory} does not fit this configuration: {wrong[0]} is "
-                f"{there.get(wrong[0], 'absent')} there and {wanted[wrong[0]].shape if wrong[0] in wanted else 'absent'} here."
-            )
-        saved = manager.restore(step, args=ocp.args.StandardRestore(wanted))
+        saved = _reader().restore(self._path(found) / "default", args=ocp.args.StandardRestore(wanted))
         leaves, treedef = jax.tree.flatten_with_path(like)
         values = [saved.get(jax.tree_util.keystr(path), jnp.zeros(x.shape, x.dtype)) for path, x in leaves]
         return jax.tree.unflatten(treedef, values)
+
+    def _entries(self, which: str) -> list[Path]:
+        """What lies there: first what is no checkpoint, then from the newest to the oldest."""
+        entries = [path for path in (self._directory / which).glob("*") if not path.name.startswith(".")]
+        entries = [path for path in entries if _UNFINISHED not in path.name]
+        return sorted(entries, key=lambda path: (_step(path) is not None, -(_step(path) or 0)))
+
+    def _path(self, found: Found) -> Path:
+        return self._directory / found.which / str(found.step)
+
+    def _check_fits(self, found: Found, like: RunState) -> None:
+        wanted = {name: x.shape for name, x in _saved(like).items()}
+        there = {name: tuple(x.shape) for name, x in _contents(self._path(found)).items()}
+        if wrong := sorted(name for name in wanted | there if wanted.get(name) != there.get(name)):
+            name = wrong[0]
+            raise ConfigError(
+                f"checkpoint {found.step} in {self._path(found).parent} does not fit this configuration: {name} is "
+                f"{there.get(name, 'absent')} there and {wanted.get(name, 'absent')} here."
+            )
+
+    def _newest(self, which: str) -> Found:
+        """The newest whole one, after a word about everything there that is none."""
+        directory = self._directory / which
+        complaints: list[str] = []
+        for path in self._entries(which):
+            damage = _damage(path)
+            if damage is None:
+                return self._tell(complaints, Found(which, int(path.name)), f"checkpoint {path.name}")
+            complaints.append(f"{_name(path)} in {directory} {damage}")
+        first = complaints[0] if complaints else f"no checkpoint in {directory}"
+        for path in self._entries("best") if which == "latest" else ():
+            if _damage(path) is None:
+                return self._tell(
+                    complaints or [first], Found("best", int(path.name)), f"the best one, checkpoint {path.name}"
+                )
+        if not complaints:
+            raise ConfigError(f"{first}: nothing to resume or evaluate.")
+        raise ConfigError(f"{first}, and no other one there is whole: {_ADVICE[which]}.")
+
+    def _tell(self, complaints: list[str], found: Found, what: str) -> Found:
+        for complaint in complaints if sharding.is_first_process() else ():
+            if complaint not in self._said:
+                print(f"{complaint}; using {what}", file=sys.stderr)
+        self._said.update(complaints)
+        return found
 
     def close(self) -> None:
         for manager in self._managers.values():
@@ -138,36 +206,53 @@ def _described(x: jax.Array | jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here)
 
 
-def _newest_whole(directory: Path) -> int:
-    """The step of the newest checkpoint that is whole, after a word about those that are not; ConfigError without one."""
-    steps = sorted((int(path.name) for path in directory.glob("*") if path.name.isdigit()), reverse=True)
-    if not steps:
-        raise ConfigError(f"no checkpoint in {directory}: nothing to resume or evaluate.")
-    damaged: list[str] = []
-    for step in steps:
-        damage = _damage(directory / str(step))
-        if damage is None:
-            for words in damaged:
-                print(f"{words}; using checkpoint {step}", file=sys.stderr)
-            return step
-        damaged.append(f"checkpoint {step} in {directory} is damaged: {damage}")
-    raise ConfigError(f"{damaged[0]}, and no other one there is whole: {_ADVICE[directory.name]}.")
+def _step(path: Path) -> int | None:
+    """The step that a checkpoint's name says, None where it is not the name of one."""
+    return int(path.name) if path.name.isascii() and path.name.isdigit() and str(int(path.name)) == path.name else None
 
 
-def _damage(checkpoint: Path) -> str | None:
-    """How it differs from what was written, if it does; without digests (as before version 0.2) it passes for whole."""
-    if not (checkpoint / _SUMS).exists():
-        return None
+def _name(path: Path) -> str:
+    return f"checkpoint {path.name}" if path.is_dir() and _step(path) is not None else path.name
+
+
+def _damage(path: Path) -> str | None:
+    """What is to be said of a directory's entry that is not a checkpoint as it was written."""
+    if _step(path) is None or not path.is_dir():
+        return "is no checkpoint"
+    if not (path / MANIFEST).exists():
+        return f"is damaged: {MANIFEST} is missing"
     try:
-        sums = json.loads((checkpoint / _SUMS).read_text())
-    except ValueError:
-        return f"{_SUMS} cannot be read"
+        sums = read_json(path / MANIFEST, dict[str, str])
+    except ConfigError:
+        return f"is damaged: {MANIFEST} cannot be read"
+    there = {str(file.relative_to(path)) for file in path.rglob("*") if file.is_file()} - {MANIFEST}
+    unknown = sorted(name for name in there - set(sums) if not Path(name).name.startswith("."))
+    if unknown or not sums:
+        return f"is damaged: {MANIFEST} does not name {unknown[0] if unknown else 'a file'}"
     for name, digest in sums.items():
-        if not (checkpoint / name).is_file():
-            return f"{name} is missing"
-        if _digest(checkpoint / name) != digest:
-            return f"{name} has changed"
-    return None
+        if name not in there:
+            return f"is damaged: {name} is missing"
+        if _digest(path / name) != digest:
+            return f"is damaged: {name} has changed"
+    inside = _step_inside(path)
+    return None if inside == _step(path) else f"is a copy of checkpoint {inside}"
+
+
+def _step_inside(checkpoint: Path) -> int:
+    """The step of the state that was saved; read by one process of several, where a Checkpointer would wait for the others."""
+    name, number = ".step", ocp.RestoreArgs(restore_type=int)
+    args = ocp.args.PyTreeRestore({name: 0}, restore_args={name: number}, partial_restore=True)
+    return int(ocp.PyTreeCheckpointHandler().restore(checkpoint / "default", args=args)[name])
+
+
+def _reader() -> ocp.Checkpointer:
+    """Reads one checkpoint, whatever else lies beside it."""
+    return ocp.Checkpointer(ocp.StandardCheckpointHandler())
+
+
+def _contents(checkpoint: Path) -> dict[str, Any]:
+    """Descriptions of what was saved, by name."""
+    return dict(_reader().metadata(checkpoint / "default").item_metadata.tree)
 
 
 def _digest(path: Path) -> str:

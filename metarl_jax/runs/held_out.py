@@ -62,10 +62,12 @@ class HeldOut:
 
 
 def metrics(curve: dict[str, Any]) -> dict[str, float | None]:
-    """What of a curve goes into the metrics of its iteration: means over tasks, before adaptation and after the last step."""
+    """What of a curve goes into the metrics of its iteration: means over tasks, before adaptation and after the last step; as
+    float32, as all metrics, which is what can be mended exactly.
+    """
     kinds = {"return": curve["mean"]} | ({"success": curve["success"]["mean"]} if "success" in curve else {})
     return {
-        f"eval_{what}_{when}": float(means[point]) if np.isfinite(means[point]) else None
+        f"eval_{what}_{when}": float(np.float32(means[point])) if np.isfinite(means[point]) else None
         for what, means in kinds.items()
         for when, point in (("before", 0), ("after", -1))
     }

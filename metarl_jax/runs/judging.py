@@ -17,7 +17,9 @@ from ..show import plots
 from ..show.plots import Setting
 from ..types import Adaptation, Algorithm, EnvSpec, Key, MetaEnv, RunState, Suite, Task
 from . import clock
-from .runlog import RunLog, SilentLog, read_metrics, write_atomically
+from .files import write_atomically
+from .metrics import read_metrics
+from .runlog import RunLog, SilentLog
 from .window import evaluation_key
 
 

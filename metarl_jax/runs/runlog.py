@@ -4,6 +4,8 @@ config.json      the whole configuration       metrics.jsonl   one object per it
 summary.json     the outcome                   tensorboard/    the same metrics as events
 checkpoints/     see checkpoint.py             eval/*.json     adaptation curves
 plots/           learning.png, adaptation.png, video-*.mp4
+
+Where a file is damaged, another tells the same: of config.json a copy in checkpoints/, of metrics.jsonl TensorBoard's events.
 """
 
 import contextlib
@@ -11,19 +13,23 @@ import errno
 import fcntl
 import json
 import os
+import resource
 import sys
-import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from tensorboardX.event_file_writer import EventsWriter
-from tensorboardX.proto.event_pb2 import Event, SessionLog
-from tensorboardX.proto.summary_pb2 import Summary
-
 from .. import config as config_lib
-from ..config import ExperimentConfig
+from ..config import ExperimentConfig, OtherVersion, changed_fields
 from ..errors import ConfigError
+from . import metrics
+from .board import Board
+from .files import write_atomically
+from .metrics import read_metrics
+
+MAY_CHANGE = {"iterations", "schedule_iterations", "physics"}  # fields of a run's configuration, when it is resumed
+_COPY = Path("checkpoints", "config.json")  # without its configuration a run could not go on
+MANIFEST = "sha256.json"  # of a checkpoint: the digests of its files by name, written last
 
 
 class RunLog:
@@ -32,20 +38,13 @@ class RunLog:
     def __init__(self, directory: Path):
         self.directory = directory
         self._lock = _lock(directory)
-        self._metrics = open(directory / "metrics.jsonl", "a")  # noqa: SIM115 -- open as long as the run
-        (directory / "tensorboard").mkdir(exist_ok=True)
-        # Not SummaryWriter: its thread dies of a full disk without a word, and the run then waits for it for ever.
-        self._board = EventsWriter(str(directory.absolute() / "tensorboard" / "events"), f".{os.getpid()}")
+        self._board = Board(directory / "tensorboard")
 
     @classmethod
     def create(cls, directory: Path, config: ExperimentConfig) -> "RunLog":
         """A new run; ConfigError where `directory` holds anything but a run that has not begun, or cannot be written."""
+        check_unused(directory)
         with readable_errors(directory):
-            empty = not directory.exists() or (directory.is_dir() and not any(directory.iterdir()))
-            if not empty and not has_not_begun(directory):
-                raise ConfigError(
-                    f"{directory} exists and is not empty: choose another --run-dir, or continue it with --resume {directory}."
-                )
             directory.mkdir(parents=True, exist_ok=True)
             log = cls(directory)  # from here on nobody else writes there
             try:
@@ -59,19 +58,23 @@ class RunLog:
     def resume(cls, directory: Path) -> "RunLog":
         """An existing run; ConfigError where it has begun and there is no checkpoint to go on from."""
         if not has_checkpoint(directory) and not has_not_begun(directory):
-            raise ConfigError(f"{directory} has no checkpoint to resume from.")
+            raise ConfigError(
+                f"{directory} has no checkpoint to resume from that is whole: begin anew in another --run-dir."
+            )
         with readable_errors(directory):
             return cls(directory)
 
     def write_config(self, config: ExperimentConfig) -> None:
-        write_atomically(self.directory / "config.json", config_lib.to_json(config))
+        for name in ("config.json", _COPY):
+            write_atomically(self.directory / name, config_lib.to_json(config))
 
     def log(self, rows: Iterable[dict[str, Any]]) -> None:
         """Appends one row per iteration; `iteration` is its place in TensorBoard."""
+        rows = list(rows)
+        with open(metrics.path_in(self.directory), "a") as file:
+            file.writelines(json.dumps(row) + "\n" for row in rows)
         for row in rows:
-            self._metrics.write(json.dumps(row) + "\n")
             self._show(row["iteration"], row)
-        self._metrics.flush()
         self._board.flush()
 
     def add_to_last(self, values: dict[str, Any]) -> None:
@@ -85,30 +88,27 @@ class RunLog:
         rows = read_metrics(self.directory)
         return bool(rows) and name in rows[-1]
 
+    def mend(self, iteration: int, env_steps: int) -> None:
+        """Makes the rows up to `iteration` whole, after a word about those that were not; an iteration has `env_steps`."""
+        rows, complaint = metrics.mend(self.directory, iteration, env_steps)
+        if complaint:
+            print(complaint, file=sys.stderr)
+        self._rewrite(rows)
+
     def truncate(self, iteration: int) -> None:
         """Forgets the rows after `iteration`, which are about to be run again; TensorBoard is told to do so too."""
-        start = SessionLog(status=SessionLog.START)
-        self._board.write_event(Event(wall_time=time.time(), step=iteration + 1, session_log=start))
+        self._board.restart(iteration + 1)
+        self._board.flush()
         self._rewrite([row for row in read_metrics(self.directory) if row["iteration"] <= iteration])
 
     def _show(self, iteration: int, row: dict[str, Any]) -> None:
         """Adds an event to TensorBoard's file."""
-        values = [
-            Summary.Value(tag=name, simple_value=value)
-            for name, value in row.items()
-            if name != "iteration" and value is not None
-        ]
-        self._board.write_event(Event(wall_time=time.time(), step=iteration, summary=Summary(value=values)))
+        self._board.add(iteration, {name: x for name, x in row.items() if name != "iteration" and x is not None})
 
     def _rewrite(self, rows: Iterable[dict[str, Any]]) -> None:
-        self._metrics.close()
-        write_atomically(self.directory / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
-        self._metrics = open(self.directory / "metrics.jsonl", "a")  # noqa: SIM115 -- see above
+        write_atomically(metrics.path_in(self.directory), "".join(json.dumps(row) + "\n" for row in rows))
 
     def close(self) -> None:
-        for file in (self._metrics, self._board):
-            with contextlib.suppress(OSError):  # a full disk has been reported by the write that failed
-                file.close()
         os.close(self._lock)
 
     def __enter__(self) -> "RunLog":
@@ -137,6 +137,9 @@ class SilentLog:
         """The first process's answer counts."""
         return True
 
+    def mend(self, iteration: int, env_steps: int) -> None:
+        pass
+
     def truncate(self, iteration: int) -> None:
         pass
 
@@ -147,43 +150,86 @@ class SilentLog:
         pass
 
 
+def check_unused(directory: Path) -> None:
+    """ConfigError where `directory` holds anything but a run that has not begun."""
+    with readable_errors(directory):
+        empty = not directory.exists() or (directory.is_dir() and not any(directory.iterdir()))
+        if not empty and not has_not_begun(directory):
+            raise ConfigError(
+                f"{directory} exists and is not empty: choose another --run-dir, or continue it with --resume {directory}."
+            )
+
+
+def check_open_files(num_runs: int) -> None:
+    """ConfigError unless this process may hold the locks of so many runs; raises its own limit as far as that takes."""
+    needed = num_runs + 256  # for all else
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    soft, hard = (2**63 if limit == resource.RLIM_INFINITY else limit for limit in (soft, hard))
+    if needed > hard:
+        raise ConfigError(
+            f"--seeds: {num_runs} runs in one program need {needed} open files, of which the system allows {hard}: take fewer "
+            "seeds at once, or a process for each (metarl sweep)."
+        )
+    if needed > soft:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+
+
 def has_checkpoint(directory: Path) -> bool:
-    return any(path.name.isdigit() for path in (directory / "checkpoints" / "latest").glob("*"))
+    """Whether one was ever finished, be it damaged or not."""
+    finished = (directory / "checkpoints").glob(f"*/[0-9]*/{MANIFEST}")
+    return any(path.parent.parent.name in ("latest", "best") for path in finished)
 
 
 def has_not_begun(directory: Path) -> bool:
     """Whether a run ended there before its first checkpoint, so that there is nothing to lose."""
-    begun = has_checkpoint(directory) or read_metrics(directory)
-    return (directory / "config.json").is_file() and (directory / "run.lock").is_file() and not begun
+    rows = metrics.path_in(directory)
+    begun = has_checkpoint(directory) or (rows.exists() and rows.stat().st_size > 0)
+    return (directory / "run.lock").is_file() and not begun
 
 
 def read_config(directory: Path) -> ExperimentConfig:
-    """The configuration of an existing run; ConfigError where `directory` is not one, or made by another version."""
-    path = directory / "config.json"
+    """The configuration of an existing run; ConfigError where `directory` is not one, or made by another version.
+
+    Where config.json is lost or damaged, after a word, that of its copy.
+    """
+    path, copy = directory / "config.json", directory / _COPY
+    try:
+        return _read_config(path)
+    except OtherVersion:
+        raise  # as that of its copy would be
+    except ConfigError as error:
+        with contextlib.suppress(ConfigError):
+            config = _read_config(copy)
+            print(f"{path} is missing or damaged: its copy {copy} is used", file=sys.stderr)
+            return config
+        raise error
+
+
+def read_config_to_resume(directory: Path) -> ExperimentConfig:
+    """As `read_config`; ConfigError where something has changed in the file since the run wrote it, beside its length."""
+    config, copy = read_config(directory), directory / _COPY
+    try:
+        changed = changed_fields(_read_config(copy), config)
+    except ConfigError:
+        return config  # there is nothing to compare with
+    if others := [name for name in changed if name not in MAY_CHANGE]:
+        raise ConfigError(
+            f"{directory / 'config.json'} and its copy {copy} differ in {', '.join(others)}: put the one that is right in the "
+            "other's place."
+        )
+    return config
+
+
+def _read_config(path: Path) -> ExperimentConfig:
     if not path.is_file():
-        raise ConfigError(f"{directory} is not a run directory: it has no config.json.")
+        hint = f"; it has not begun: begin it with --run-dir {path.parent}" if has_not_begun(path.parent) else ""
+        raise ConfigError(f"{path.parent} is not a run directory: it has no config.json{hint}.")
     try:
         return config_lib.from_json(path.read_text(encoding="utf-8", errors="replace"))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}.") from error
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
-
-
-def read_metrics(directory: Path) -> list[dict[str, Any]]:
-    """The rows of metrics.jsonl; a last line cut short by a crash is left out."""
-    path = directory / "metrics.jsonl"
-    rows = []
-    for line in path.read_text().splitlines() if path.exists() else []:
-        with contextlib.suppress(json.JSONDecodeError):
-            rows.append(json.loads(line))
-    return rows
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Replaces `path` whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_text(text)
-    part.replace(path)
 
 
 @contextlib.contextmanager

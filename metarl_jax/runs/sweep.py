@@ -2,19 +2,23 @@
 
 import itertools
 import json
-import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NotRequired, TypedDict
 
 import numpy as np
 
 from .. import evaluation
 from ..errors import ConfigError
-from .runlog import write_atomically
+from . import children
+from .files import read_json, write_atomically
+from .runlog import has_checkpoint
+
+# Options of `metarl train` that a sweep gives to its runs.
+OWN = {"seed", "seeds", "run-dir", "resume", "preset", "distributed", "coordinator", "processes", "process-id"}
 
 
 class Cell(NamedTuple):
@@ -47,13 +51,11 @@ def expand(out: Path, train: Sequence[str], grid: Sequence[str], seeds: Sequence
       seeds: of each cell.
 
     Raises:
-      ConfigError: an axis that is not written so, or is there twice.
+      ConfigError: an axis that is not written so, is no field of the configuration, or is there twice.
     """
     axes: dict[str, list[str]] = {}
     for axis in grid:
-        field, equals, values = axis.partition("=")
-        if not (field and equals and all(values.split(","))) or field in axes:
-            raise ConfigError(f"--grid {axis!r}: write field=value,value,... once for each field.")
+        field, _, values = _checked(axis, axes).partition("=")
         axes[field] = values.split(",")
     cells = []
     for chosen in itertools.product(*axes.values()):
@@ -65,26 +67,95 @@ def expand(out: Path, train: Sequence[str], grid: Sequence[str], seeds: Sequence
     return cells
 
 
+def _checked(axis: str, others: Iterable[str]) -> str:
+    field, equals, values = axis.partition("=")
+    spelt = field.replace("_", "-")
+    if not (field and equals and all(values.split(","))) or spelt in {other.replace("_", "-") for other in others}:
+        raise ConfigError(f"--grid {axis!r}: write field=value,value,... once for each field.")
+    if len(set(values.split(","))) < len(values.split(",")):
+        raise ConfigError(f"--grid {axis!r}: give each value once.")
+    if spelt in OWN:
+        raise ConfigError(
+            f"--grid {axis!r}: {field} is the sweep's own matter; seeds go to --seeds, directories below --out."
+        )
+    return axis
+
+
+def check_distinct(cells: Sequence[Cell], configs: Sequence[Any]) -> None:
+    """ConfigError where two cells are the same run, each cell with its configuration, or would lie in the same place."""
+    for i, (cell, config) in enumerate(zip(cells, configs, strict=True)):
+        for other, same in zip(cells[:i], configs[:i], strict=True):
+            if config == same or cell.directory == other.directory:
+                raise ConfigError(f"--grid: {other.name} and {cell.name} are the same: leave one of them out.")
+
+
 def claim(out: Path, plan: dict[str, Any]) -> None:
     """Writes what the sweep is to OUT/sweep.json; ConfigError where another sweep has been there."""
     path = out / "sweep.json"
-    if path.exists() and json.loads(path.read_text()) != plan:
-        raise ConfigError(f"{out} holds another sweep ({path}): choose another --out, or repeat its options to go on.")
+    if path.exists():
+        try:
+            there = read_json(path, Any)
+        except ConfigError as error:
+            raise ConfigError(f"{error} Remove it if {out} holds this very sweep, or choose another --out.") from error
+        if there != plan:
+            raise ConfigError(
+                f"{out} holds another sweep ({path}): choose another --out, or repeat its options to go on."
+            )
     write_atomically(path, json.dumps(plan, indent=2))
 
 
 def command(cell: Cell) -> list[str]:
-    """What begins a run, or goes on with it where it has a checkpoint."""
+    """What begins a run, or goes on with it where it has a checkpoint; what is there may be being written, and stays."""
     start = [sys.executable, "-m", "metarl_jax.cli", "train"]
-    if any((cell.directory / "checkpoints" / "latest").glob("[0-9]*")):
+    if has_checkpoint(cell.directory):
         return [*start, "--resume", str(cell.directory)]
-    shutil.rmtree(cell.directory, ignore_errors=True)  # begun, and ended before its first checkpoint
     return [*start, *cell.argv, "--run-dir", str(cell.directory)]
 
 
+class Curve(TypedDict):
+    """What is read of an evaluation, eval/*.json, of N tasks."""
+
+    tasks: str
+    notes: list[str]
+    task: list[int]  # [N], see `evaluation.Rows`
+    task_env: list[str]  # [N]
+    all_tasks: bool
+    returns: list[list[float]]  # [K + 1, N]
+    success: NotRequired["_Success"]
+
+
+class _Success(TypedDict):
+    values: list[list[float]]  # [K + 1, N]
+
+
+class _Summary(TypedDict):
+    """What is read of summary.json."""
+
+    iterations: int
+
+
+def outcome(cell: Cell) -> Curve | None:
+    """The evaluation that a run ended with; None where it has not ended, or, after a word about them, its files are damaged."""
+    path = cell.directory / "summary.json"
+    if not path.exists():
+        return None
+    try:
+        iterations = read_json(path, _Summary)["iterations"]
+        path = cell.directory / "eval" / f"iteration-{iterations}.json"
+        curve: Curve = read_json(path, Curve)
+        tables = [curve["returns"], *([curve["success"]["values"]] if "success" in curve else [])]
+        sizes = {len(curve["task_env"]), *(len(table[-1]) if table else 0 for table in tables)}
+        if sizes != {len(curve["task"])} or not curve["task"]:
+            raise ConfigError(f"{path} is damaged: there must be a return for each task.")
+        return curve
+    except ConfigError as error:
+        print(f"{error} The run is taken for unfinished: it ends by writing that anew.", file=sys.stderr)
+        return None
+
+
 def unfinished(cells: Iterable[Cell]) -> list[Cell]:
-    """Runs without a summary."""
-    return [cell for cell in cells if not (cell.directory / "summary.json").exists()]
+    """Runs that have not ended with an evaluation."""
+    return [cell for cell in cells if outcome(cell) is None]
 
 
 def run_here(cells: Sequence[Cell], jobs: int, say: Callable[[str], None]) -> None:
@@ -96,12 +167,12 @@ def run_here(cells: Sequence[Cell], jobs: int, say: Callable[[str], None]) -> No
                 cell = waiting.pop(0)
                 cell.directory.parent.mkdir(parents=True, exist_ok=True)
                 with open(cell.directory.with_suffix(".log"), "a") as log:
-                    process = subprocess.Popen(command(cell), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+                    process = children.start(command(cell), stdout=log, stderr=log)
                 running[cell.directory] = process
             for directory, process in list(running.items()):
                 if process.poll() is not None:
                     del running[directory]
-                    code = process.returncode
+                    code = children.finish(process)
                     failure = f"failed with {code}, see {directory.with_suffix('.log')}"
                     say(f"{directory}: {failure if code else 'done'}; {len(waiting) + len(running)} to go")
             time.sleep(0.2)
@@ -109,7 +180,7 @@ def run_here(cells: Sequence[Cell], jobs: int, say: Callable[[str], None]) -> No
         for process in running.values():
             process.terminate()
         for process in running.values():
-            process.wait()
+            children.finish(process)
 
 
 def run_on_slurm(cells: Sequence[Cell], out: Path, parameters: dict[str, Any], cluster: str = "slurm") -> None:
@@ -138,16 +209,15 @@ def table(cells: Sequence[Cell]) -> list[dict[str, Any]]:
     rows = []
     for name in dict.fromkeys(cell.name for cell in cells):
         runs = [cell for cell in cells if cell.name == name]
-        done = [cell for cell in runs if cell not in unfinished(runs)]
-        if not done:
+        curves = [curve for cell in runs if (curve := outcome(cell)) is not None]
+        if not curves:
             continue
-        curves = [_latest_curve(cell.directory) for cell in done]
-        row = {"settings": name, **runs[0].settings, "seeds": len(done), "of": len(runs)}
-        row |= {"tasks": curves[0]["tasks"], "notes": [*curves[0]["notes"], *_notes(len(done))]}
-        tasks = evaluation.Rows(*(curves[0][name] for name in ("task", "task_env", "all_tasks")))
+        row = {"settings": name, **runs[0].settings, "seeds": len(curves), "of": len(runs)}
+        row |= {"tasks": curves[0]["tasks"], "notes": [*curves[0]["notes"], *_notes(len(curves))]}
+        tasks = evaluation.Rows(curves[0]["task"], curves[0]["task_env"], curves[0]["all_tasks"])
         row["return"] = _estimate([c["returns"][-1] for c in curves], tasks, evaluation.Estimate._fields)
         if "success" in curves[0]:
-            values = [c["success"]["values"][-1] for c in curves]
+            values = [c["success"]["values"][-1] for c in curves if "success" in c]
             row["success"] = _estimate(values, tasks, evaluation.SUCCESS_FIELDS)
         rows.append(row)
     return rows
@@ -172,9 +242,3 @@ def _estimate(values: list[list[float]], tasks: evaluation.Rows, fields: Sequenc
     whole, each = evaluation.over_tasks(table, tasks), [evaluation.over_tasks(row, tasks) for row in table]
     of_each = {f"{name}_of_each": [getattr(e, name) for e in each] for name in ("mean", "iqm") if name in fields}
     return {name: getattr(whole, name) for name in fields} | of_each
-
-
-def _latest_curve(run: Path) -> dict[str, Any]:
-    """The evaluation that a finished run ended with."""
-    iteration = json.loads((run / "summary.json").read_text())["iterations"]
-    return json.loads((run / "eval" / f"iteration-{iteration}.json").read_text())

@@ -73,11 +73,14 @@ def train(
     with contextlib.ExitStack() as stack:
         for run in runs:
             stack.enter_context(readable_errors(run.log.directory))
-        clock = Clock(runs[0].log.directory, started)
         stores = [Checkpoints(r.log.directory / "checkpoints", config.keep_checkpoints) for r in runs]
-        done = stores[0].latest_step
+        # Compared before it takes minutes to compile.
+        done, *_ = [store.settle(jax.eval_shape(algorithm.init, keys.init[0])) for store in stores]
         if done is not None and done > config.iterations:
             raise ConfigError(f"the run has done {done} iterations, more than --iterations {config.iterations}.")
+        if done is not None:
+            runs[0].log.mend(done, algorithm.env_steps_per_iteration)
+        clock = Clock(runs[0].log.directory, started)
         start = time.perf_counter()
         states, window, memory = interruptibly(begin, algorithm, keys, config.window, mesh)
         clock.compiling += time.perf_counter() - start
