@@ -19,7 +19,7 @@ from ..config import ExperimentConfig, changed_fields
 from ..envs import physics
 from ..envs.physics.mujoco import num_threads
 from ..errors import ConfigError, lookup, nearest_divisors
-from ..runs import children, judging, runlog, training
+from ..runs import children, judging, runlog, sweep, training
 from ..runs.memory import TooLarge
 from ..runs.runlog import RunLog, SilentLog
 from ..runs.training import Run
@@ -177,7 +177,18 @@ def run(argv: list[str]) -> int:
             return 128 + stop.signal
     for summary, each in zip(summaries, runs, strict=bool(summaries)):
         console.print_summary(summary, each.log.directory)
+    if summaries:
+        _end(runs)
     return 0
+
+
+def _end(runs: list[Run]) -> None:
+    """One table over several seeds, and what to do next."""
+    if len(runs) > 1:
+        rows = sweep.table([sweep.Cell({}, each.config.seed, each.log.directory, ()) for each in runs])
+        console.print_sweep(rows, sweep.words(rows))
+    where = shlex.quote(str(runs[0].log.directory))
+    print(f"next: metarl evaluate {where}, metarl video {where}")
 
 
 def _devices(options: TrainOptions, there: int) -> int:
