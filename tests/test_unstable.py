@@ -67,7 +67,7 @@ def ignite(obs, history, key):
     [
         ("mujoco", ()),
         ("mujoco", ("xpos",)),
-        ("mjx", ()),
+        pytest.param("mjx", (), marks=pytest.mark.slow),
         pytest.param("warp", (), marks=pytest.mark.skipif(warp_is_missing, reason="warp is not installed")),
     ],
 )
