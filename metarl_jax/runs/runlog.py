@@ -229,7 +229,7 @@ def _read_config(path: Path) -> ExperimentConfig:
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}.") from error
     except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from error
+        raise type(error)(f"{path}: {error}") from error
 
 
 @contextlib.contextmanager
