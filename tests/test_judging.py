@@ -13,7 +13,7 @@ from metarl_jax.algorithms import make_algorithm
 from metarl_jax.config import EvaluationConfig, ExperimentConfig
 from metarl_jax.envs.metaworld.suites import SUITES
 from metarl_jax.rollout import ActionSample
-from metarl_jax.runs import judging
+from metarl_jax.runs import judging, metrics
 from metarl_jax.runs.runlog import SilentLog
 from metarl_jax.types import Adaptation, Algorithm, EnvSpec, Kept, RunState, Suite, TimeStep
 
@@ -159,7 +159,13 @@ def test_success_is_a_mean(tmp_path):
     """80 of 100 tasks solved are 0.8, in the curve and in the summary; the mean of the middle half would be 1."""
     tasks = jnp.where(jnp.arange(100) < 80, 0.6, 0.4) + jnp.arange(100) / 1e4
     one = judge(Lottery(), Lottery(tasks=tasks), tasks=100)
-    row = {"iteration": 3, "env_steps": 1, "train_seconds": 1.0}
+    row = {
+        "iteration": 3,
+        "env_steps": 1,
+        **dict.fromkeys(metrics.FIELDS, 1.0),
+        "return_before": 0.0,
+        "return_after": 0.0,
+    }
     (tmp_path / "metrics.jsonl").write_text(json.dumps(row) + "\n")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(judging.plots, "learning_curves", lambda *args: None)

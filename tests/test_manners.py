@@ -17,7 +17,7 @@ from metarl_jax import cli, errors, presets
 from metarl_jax.cli.plot import distinct
 from metarl_jax.cli.train import parse_train
 from metarl_jax.config import to_json
-from metarl_jax.runs import runlog
+from metarl_jax.runs import metrics, runlog
 from metarl_jax.show import console, plots, streams
 from metarl_jax.show.plots import Setting
 
@@ -189,8 +189,10 @@ def write_run(directory, seed, offset=0.0, **changes):
     config = dataclasses.replace(presets.PRESETS["nav-maml"].config, seed=seed, **changes)
     directory.mkdir(parents=True)
     (directory / "config.json").write_text(to_json(config))
+    times = dict.fromkeys(metrics.FIELDS, 1.0)
     rows = [
-        {"iteration": i, "env_steps": 1000 * i, "return_before": offset, "return_after": offset + i} for i in (1, 2, 3)
+        {"iteration": i, "env_steps": 1000 * i, **times, "return_before": offset, "return_after": offset + i}
+        for i in (1, 2, 3)
     ]
     (directory / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return directory
