@@ -7,13 +7,15 @@ import os
 import shutil
 import subprocess
 import sys
+import textwrap
 
 import jax
 import numpy as np
 import pytest
 from scipy import stats
 
-from metarl_jax import cli, errors, presets
+import metarl_jax
+from metarl_jax import cli, errors, make_algorithm, presets
 from metarl_jax.cli.plot import distinct
 from metarl_jax.cli.train import parse_train
 from metarl_jax.config import to_json
@@ -235,6 +237,29 @@ def test_a_flat_curve_has_a_sane_scale(tmp_path, monkeypatch):
     plots.learning_curves([Setting("flat", [rows])], tmp_path / "x.png")
     low, high = drawn[0].get_ylim()
     assert high - low >= 1.9
+
+
+# From Python.
+
+
+def test_what_is_no_environment(make_point, tiny_algorithms, tiny_policy):
+    class Forgetful:
+        spec = make_point().spec
+
+        def reset(self, key, task):
+            pass
+
+    with pytest.raises(errors.ConfigError, match=r"Forgetful is no MetaEnv .*: it lacks tasks, sample_task, step\.$"):
+        make_algorithm(tiny_algorithms["ppo"], Forgetful(), tiny_policy, 1)
+
+
+@pytest.mark.slow
+def test_the_first_example():
+    """Of the package's docstring, as it stands there."""
+    code = textwrap.dedent(metarl_jax.__doc__.partition(":\n\n")[2])
+    names = {}
+    exec(code, names)
+    assert names["state"].step == 1 and np.isfinite(names["metrics"]["return_after"])
 
 
 # Runs that may only be read, and backends that are not there.

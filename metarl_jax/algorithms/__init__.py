@@ -7,10 +7,13 @@ iterations) -> Algorithm`, and a line in ALGORITHMS.
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from ..errors import check_worlds
+from ..errors import ConfigError, check_worlds
+from ..types import Suite
 from . import maml_ppo, ppo, reptile, rl2
 
 __all__ = ["ALGORITHMS", "Entry", "make_algorithm"]
+
+_ENV = ("spec", "tasks", "sample_task", "reset", "step")  # what a MetaEnv has
 
 
 class Entry(NamedTuple):
@@ -38,6 +41,11 @@ ALGORITHMS: dict[str, Entry] = {
 
 
 def make_algorithm(config, env, policy_config, iterations):
-    """The algorithm that a config belongs to; see `Algorithm`."""
+    """The algorithm that a config belongs to; see `Algorithm`. ConfigError where `env` is not a MetaEnv, or a Suite of such."""
+    for member in env.envs if isinstance(env, Suite) else (env,):
+        if missing := [name for name in _ENV if not hasattr(member, name)]:
+            raise ConfigError(
+                f"{type(member).__name__} is no MetaEnv (metarl_jax/types.py): it lacks {', '.join(missing)}."
+            )
     check_worlds(algorithm__num_tasks=config.num_tasks, algorithm__envs_per_task=config.envs_per_task)
     return ALGORITHMS[config.name].make(config, env, policy_config, iterations)
