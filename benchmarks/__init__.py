@@ -3,13 +3,14 @@
 To add one: a module with `measure() -> list[dict]`, and `draw(rows, path)` where its rows make a figure; a line in BENCHMARKS.
 """
 
+import contextlib
 import importlib
 import os
+import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import ConfigError, lookup
-from ..show import streams
 from .report import Report, commit, machine
 
 
@@ -64,14 +65,14 @@ def run(name: str, as_json: bool, out: Path | None, command: str, minutes: float
         raise ConfigError(f"--minutes: {name} takes the time that it takes; leave it out.")
     if out is not None:
         _make_writable(out)  # now: measuring takes minutes
-    with streams.only_result() as result:
+    with contextlib.redirect_stdout(sys.stderr):  # what anybody prints; the result alone belongs on standard output
         module = importlib.import_module(f".{entry.module}", __name__)
         if entry.budgeted:
             report = _run_budgeted(module, name, out, command, minutes)
         else:
             report = Report(machine(), command, commit(), module.measure())
             _write(report, out, name)
-    print(report.to_json(), file=result) if as_json else report.print()
+    print(report.to_json()) if as_json else report.print()
     if out is not None and hasattr(module, "draw"):
         module.draw(report.rows, out / f"{name}.png")
 

@@ -29,8 +29,8 @@ class _Lasting:
         try:
             act()
         except OSError as error:
-            with contextlib.suppress(OSError, ValueError):  # what is left in its buffer goes there too
-                os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+            with contextlib.suppress(OSError, ValueError), open(os.devnull, "w") as nowhere:
+                os.dup2(nowhere.fileno(), self._stream.fileno())  # what is left in its buffer goes there too
             if self._is_result and error.errno not in (errno.EPIPE, errno.EIO):
                 raise ConfigError(f"standard output cannot be written: {error.strerror}.") from error
 
@@ -51,11 +51,3 @@ def lasting() -> Iterator[None]:
         sys.stdout.flush()
     finally:
         sys.stdout, sys.stderr = streams
-
-
-@contextlib.contextmanager
-def only_result() -> Iterator[TextIO]:
-    """Within, what anybody prints goes to standard error; yields standard output, for the one object that belongs there."""
-    out = sys.stdout
-    with contextlib.redirect_stdout(sys.stderr):
-        yield out
