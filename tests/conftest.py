@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import importlib.metadata
 import os
+import shutil
 import tempfile
 import typing
 from typing import NamedTuple
@@ -172,6 +173,13 @@ def _others(value, hint):
     if isinstance(value, tuple):
         return [(*value, 3)]
     return []  # names and None: what they may be is for each test to say
+
+
+@pytest.fixture
+def copied(tmp_path, monkeypatch):
+    """Directory -> a copy of it that a test may spoil, `run` in the current directory."""
+    monkeypatch.chdir(tmp_path)
+    return lambda directory: shutil.copytree(directory, tmp_path / "run")
 
 
 @pytest.fixture(scope="session")

@@ -43,10 +43,8 @@ def written(tmp_path_factory):
 
 
 @pytest.fixture
-def run(written, tmp_path, monkeypatch):
-    """A copy that a test may spoil, in the current directory."""
-    monkeypatch.chdir(tmp_path)
-    return shutil.copytree(written, tmp_path / "run")
+def run(written, copied):
+    return copied(written)
 
 
 def files(directory):

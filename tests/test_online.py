@@ -11,7 +11,7 @@ import pytest
 from metarl_jax import evaluation, rollout
 from metarl_jax.algorithms import make_algorithm
 from metarl_jax.algorithms import online as learning_online
-from metarl_jax.algorithms.online import Learner, OnlineConfig, Setting
+from metarl_jax.algorithms.online import Learner, OnlineConfig, Setting, Subject
 from metarl_jax.errors import ConfigError
 from metarl_jax.learning import returns
 from metarl_jax.policies import make_judged_act, make_policy
@@ -185,7 +185,7 @@ def test_the_most_likely_actions_are_compared_and_draws_learnt_from(make_point, 
     @jax.jit
     def compare(key):
         state = algorithm.init(key)
-        return learning_online.compare(config, algorithm, policy, env, state, key, (N, 3), 0, likely)
+        return learning_online.compare(config, Subject(algorithm, policy, env, likely), state, key, (N, 3), 0)
 
     found = compare(jax.random.key(0))
     assert np.ptp(found.online.returns, axis=1).min() > 1e-3

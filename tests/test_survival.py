@@ -40,10 +40,8 @@ def whole(tmp_path_factory):
 
 
 @pytest.fixture
-def run(whole, tmp_path, monkeypatch):
-    """A copy of it that a test may spoil, `run` in the current directory."""
-    monkeypatch.chdir(tmp_path)
-    return shutil.copytree(whole, tmp_path / "run")
+def run(whole, copied):
+    return copied(whole)
 
 
 def losses(directory):

@@ -227,30 +227,31 @@ class Comparison(NamedTuple):
     online: Online
 
 
+class Subject(NamedTuple):
+    """Whom `compare` looks at, and where."""
+
+    algorithm: Algorithm  # of the run
+    policy: Policy  # of the run
+    env: MetaEnv | Suite  # draws the tasks
+    judged_act: Callable[[rollout.Act], rollout.Act] | None = (
+        None  # where given, makes of policies those that are compared
+    )
+
+
 def compare(
-    config: OnlineConfig,
-    algorithm: Algorithm,
-    policy: Policy,
-    env: MetaEnv | Suite,
-    state: RunState,
-    key: Key,
-    shape: tuple[int, int],
-    num_steps: int,
-    judged_act: Callable[[rollout.Act], rollout.Act] | None = None,
+    config: OnlineConfig, subject: Subject, state: RunState, key: Key, shape: tuple[int, int], num_steps: int
 ) -> Comparison:
     """Adapts a run to N tasks as it was trained to, lets it go on learning, and plays fresh episodes of both policies.
 
     Args:
       config: of the learning.
-      algorithm: of the run.
-      policy: of the run.
-      env: draws the tasks.
+      subject: the run and its tasks.
       state: of the run.
       key: of everything random.
       shape: (N, E) tasks, and episodes of each: of each of the run's own adaptation steps, and of the comparison.
       num_steps: K, of the run's own adaptation.
-      judged_act: where given, makes of the two policies those that play the comparison.
     """
+    algorithm, policy, env, judged_act = subject
     key_tasks, key_adapt, key_learn, key_frozen, key_learned = jax.random.split(key, 5)
     tasks = rollout.sample_tasks(env, key_tasks, shape[0])
     adapted = evaluation.adaptation(algorithm, env, state, tasks, key_adapt, shape, num_steps)

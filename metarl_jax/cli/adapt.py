@@ -8,7 +8,7 @@ import jax
 import tyro
 
 from ..algorithms import online
-from ..algorithms.online import OnlineConfig
+from ..algorithms.online import OnlineConfig, Subject
 from ..errors import lookup
 from ..policies import ACTIONS, make_judged_act, make_policy
 from ..runs import runlog
@@ -73,8 +73,8 @@ def run(argv: list[str]) -> int:
     settings = asked.following(algorithm.adaptation, options.actions)
     shape = (options.tasks, settings.episodes)
     judged_act = make_judged_act(settings.actions, config.policy, trained.spec)
-    who = options.online, algorithm, policy, env
-    compare = jax.jit(lambda state, key: online.compare(*who, state, key, shape, settings.steps, judged_act))
+    subject = Subject(algorithm, policy, env, judged_act)
+    compare = jax.jit(lambda state, key: online.compare(options.online, subject, state, key, shape, settings.steps))
     with console.waiting(f"learning {options.tasks} tasks"):
         report = online.report(compare(state, evaluation_key(seed)))
     report |= {"env": env.spec.name, "iteration": int(state.step), "seed": seed}
