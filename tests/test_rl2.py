@@ -108,6 +108,9 @@ class Sides:
     tasks = jnp.array([-1.0, 1.0])
     spec = EnvSpec("sides", 1, 1, 5, (-1.0,), (1.0,))
 
+    def sample_task(self, key):
+        return jax.random.choice(key, self.tasks)
+
     def reset(self, key, task):
         return (), TimeStep(jnp.zeros(1), jnp.zeros(()), jnp.array(False))
 
