@@ -205,17 +205,6 @@ def test_parameters_of_a_task(pendulum, backend):
     assert len({float(expected(mass)[0]) for mass in (0.5, 1.0, 2.0, 3.0)}) == 4
 
 
-def test_models_are_dropped_when_there_are_too_many(pendulum, monkeypatch):
-    monkeypatch.setattr(c_backend, "_MAX_MODELS", 2)
-    physics = make_physics(pendulum, 1, "mujoco")
-    step = stepper_with_masses(physics)
-    once = [np.asarray(step(jnp.array([mass]))) for mass in (1.0, 2.0, 3.0)]
-    assert len(physics._models) == 2
-    again = [np.asarray(step(jnp.array([mass]))) for mass in (1.0, 2.0, 3.0)]
-    np.testing.assert_array_equal(once, again)
-    assert len({float(velocity[0, 0]) for velocity in once}) == 3
-
-
 def test_auto_is_c_mujoco_on_cpu(pendulum):
     assert resolve_backend("auto") == {"cpu": "mujoco", "tpu": "mjx"}.get(jax.default_backend(), "warp")
     assert isinstance(make_physics(pendulum, 1, "mujoco"), c_backend.MujocoPhysics)

@@ -169,11 +169,11 @@ def test_worlds_beside_one_that_blows_up(fields, monkeypatch):
     monkeypatch.setattr(c_backend, "num_threads", lambda: 1)
     physics = make_physics(HALF_CHEETAH.load(), 5, "mujoco", fields)
     model, rng = physics.model, np.random.default_rng(0)
-    start = np.zeros((6, 1 + model.nq + model.nv + (model.nv if fields else 0) + model.nu), np.float32)
-    start[:, 1 : 1 + model.nq] = 0.1 * rng.normal(size=(6, model.nq))
-    num_state, spoiled = start.shape[1] - model.nu, start.copy()
-    spoiled[::2, 1 + model.nq] = 1e12, np.nan, np.inf
-    alone, beside = (physics._host(x, {}, 5, num_state) for x in (start, spoiled))
+    start = np.zeros((6, model.nq + 2 * model.nv + model.nu), np.float32)
+    start[:, : model.nq] = 0.1 * rng.normal(size=(6, model.nq))
+    spoiled = start.copy()
+    spoiled[::2, model.nq] = 1e12, np.nan, np.inf
+    alone, beside = (physics._host(x, {}, 5) for x in (start, spoiled))
     np.testing.assert_array_equal(alone[1::2], beside[1::2])
     assert not np.isfinite(beside[::2]).all() and np.isfinite(alone).all()
 

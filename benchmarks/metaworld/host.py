@@ -15,6 +15,7 @@ from ...envs import METAWORLD, METAWORLD_SUITES
 from ...envs.metaworld import Name
 from ...envs.metaworld.suites import SUITES, Split
 from ...errors import ConfigError, lookup
+from . import mended  # noqa: F401  # the package's environments could not be made without
 
 
 class HostSuite(NamedTuple):

@@ -21,6 +21,7 @@ from ...envs.metaworld.suites import Split
 from ...envs.physics.mujoco import num_threads
 from ...errors import ConfigError
 from ...types import Array, Key, MetaEnv, Suite, Task, TimeStep
+from . import mended  # noqa: F401  # the package's environments could not be made without
 from .worker import INFO
 from .workers import TIMEOUT, Worker
 

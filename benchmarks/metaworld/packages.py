@@ -54,6 +54,7 @@ def steps_of(step):
 _ASYNC = """
 import functools, warnings
 import gymnasium, metaworld
+import metarl_jax.benchmarks.metaworld.mended
 warnings.simplefilter("ignore")
 benchmark = getattr(metaworld, name)(seed=0) if name.startswith("ML") else metaworld.ML1(name, seed=0)
 classes = list(benchmark.train_classes.items())

@@ -15,9 +15,10 @@ from metaworld.sawyer_xyz_env import SawyerXYZEnv
 from ...envs.metaworld.env import MetaWorldEnv, State
 from ...envs.metaworld.expert import scripted_policy
 from ...types import TimeStep
+from . import mended  # noqa: F401  # the package's environments could not be made without
 from .worker import INFO
 
-Start = Literal["warm", "cold", "rounded", "shaken"]
+Start = Literal["as is", "rounded", "shaken"]
 Act = Callable[[np.ndarray], np.ndarray]  # observation [39] -> action [4]
 
 
@@ -25,8 +26,9 @@ class Episode(NamedTuple):
     """What the package did from a reset on; T steps."""
 
     first_obs: np.ndarray  # [39]
-    qpos: np.ndarray  # [T, nq] before each step, and so the next three
+    qpos: np.ndarray  # [T, nq] before each step, and so the next four
     qvel: np.ndarray  # [T, nv]
+    warmstart: np.ndarray  # [T, nv]
     hand: np.ndarray  # [T, 3] mocap position
     seen: np.ndarray  # [T, 18] what was observed, unclipped, without the goal
     action: np.ndarray  # [T, 4] single precision numbers
@@ -60,7 +62,7 @@ def expert(name: str, noise: float) -> Act:
     return lambda obs: np.clip(scripted(obs) + noise * rng.normal(size=4), -1, 1).astype(np.float32)
 
 
-def expert_episode(env: SawyerXYZEnv, name: str, num_steps: int, noise: float, start: Start = "warm") -> Episode:
+def expert_episode(env: SawyerXYZEnv, name: str, num_steps: int, noise: float, start: Start = "as is") -> Episode:
     """Steps of the package's scripted policy; see `expert` and `play`."""
     return play(env, expert(name, noise), num_steps, start)
 
@@ -71,31 +73,29 @@ def replay(env: SawyerXYZEnv, episode: Episode, start: Start, seed: int = 0) -> 
     return play(env, lambda obs: next(actions), len(episode.action), start, seed)
 
 
-def play(env: SawyerXYZEnv, act: Act, num_steps: int, start: Start = "warm", seed: int = 0) -> Episode:
+def play(env: SawyerXYZEnv, act: Act, num_steps: int, start: Start = "as is", seed: int = 0) -> Episode:
     """Resets the package's environment and steps it.
 
     Args:
       env: the package's environment.
       act: what to do.
       num_steps: T.
-      start: how a step begins: "warm", as the package does, with the last step's contact forces as the solver's first
-        guess; "cold", without, as steps of ours begin; "rounded", cold and from a state in single precision; "shaken",
-        cold and from a state that differs at random by up to a unit in the last place of single precision. It matters: a loose
-        object on edge turns a rounded state (1e-8) into another way of rocking (1e-4) within one step.
+      start: how a step begins: "as is"; "rounded", from the state in single precision; "shaken", from one that differs at
+        random by up to a unit in the last place of single precision. It matters: a loose object on edge turns a rounded state
+        (1e-8) into another way of rocking (1e-4) within one step.
       seed: of the shaking.
     """
     first_obs, _ = env.reset()
     obs, data, rng, steps = first_obs, env.data, np.random.default_rng(seed), []
     for _ in range(num_steps):
         action = act(obs)
-        for array in (data.qpos, data.qvel, data.mocap_pos):
+        for array in (data.qpos, data.qvel, data.qacc_warmstart, data.mocap_pos):
             if start == "rounded":
                 array[:] = array.astype(np.float32)
             if start == "shaken":
                 array += rng.uniform(-1, 1, array.shape) * np.spacing(np.abs(array).astype(np.float32))
-        if start != "warm":
-            data.qacc_warmstart[:] = 0.0
-        before = data.qpos.copy(), data.qvel.copy(), data.mocap_pos[0].copy(), np.array(env._prev_obs)
+        state = (data.qpos, data.qvel, data.qacc_warmstart, data.mocap_pos[0], np.array(env._prev_obs))
+        before = [x.copy() for x in state]
         obs, reward, _, _, info = env.step(action)
         steps.append((*before, action, data.qpos.copy(), obs, reward, [info[key] for key in INFO]))
     *columns, info = (np.array(x, np.float64) for x in zip(*steps, strict=True))
@@ -114,6 +114,7 @@ def translated_states(env: MetaWorldEnv, vector: np.ndarray, episode: Episode) -
     physics = states.physics._replace(
         qpos=jnp.asarray(episode.qpos, float),
         qvel=jnp.asarray(episode.qvel, float),
+        warmstart=jnp.asarray(episode.warmstart, float),
         mocap_pos=states.physics.mocap_pos.at[:, env.scene.hand].set(jnp.asarray(episode.hand, float)),
     )
     return states._replace(physics=physics, seen=jnp.asarray(episode.seen, float))

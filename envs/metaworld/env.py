@@ -92,7 +92,7 @@ class MetaWorldEnv:
         readings = self.scene.read(physics.sensordata)
         memory = self._family.remember(task, readings, settled)
         seen = arm.observe(readings, self._family.objects(readings))
-        physics = physics._replace(qpos=placed.qpos)
+        physics = physics._replace(qpos=placed.qpos, warmstart=settled.warmstart)
         state = State(physics, seen, memory, settled if self._family.settles_per_task else None)
         obs = self._observation(seen, seen, self._family.goal(readings, memory))
         return state, self._timestep(obs, None)

@@ -23,7 +23,7 @@ from ..physics.mujoco import num_threads
 
 SUBSTEPS = 5
 _HAND_QUAT = (1.0, 0.0, 1.0, 0.0)
-_WELD = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 5.0)
+_WELD = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 5.0, 0.0)
 _OPEN_GRIPPER = (-1.0, 1.0)
 
 Readings = dict[str, Array]  # sensor readings by name
@@ -128,6 +128,7 @@ class Settled(NamedTuple):
     mocap_pos: Array  # [nmocap, 3]
     readings: Readings  # of the last substep's beginning, as in the package, which reads them without a forward pass
     qpos_read: Array  # [nq] at that moment
+    warmstart: Array  # [nv]
 
 
 @functools.cache
@@ -190,7 +191,7 @@ def settle(scene_args: tuple, hand_start: tuple, fixture_pos: tuple | None, step
     qpos_read = data.qpos.copy()
     mujoco.mj_step(scene.model, data)
     readings = scene.read(data.sensordata.copy())
-    return Settled(data.qpos.copy(), data.qvel.copy(), data.mocap_pos.copy(), readings, qpos_read)
+    return Settled(data.qpos.copy(), data.qvel.copy(), data.mocap_pos.copy(), readings, qpos_read, data.qacc_warmstart.copy())
 
 
 def settle_within(physics: Physics, scene: Scene, hand_start: tuple, fixture_pos: Array, steps: int) -> Settled:
@@ -211,7 +212,7 @@ def settle_within(physics: Physics, scene: Scene, hand_start: tuple, fixture_pos
     state, _ = jax.lax.scan(lambda s, _: (physics.step(s, ctrl, {}), None), state, length=steps - 1)
     before = physics.advance(state, ctrl, {}, SUBSTEPS - 1)
     after = physics.advance(before, ctrl, {}, 1)
-    return Settled(after.qpos, after.qvel, mocap_pos, scene.read(before.sensordata), before.qpos)
+    return Settled(after.qpos, after.qvel, mocap_pos, scene.read(before.sensordata), before.qpos, after.warmstart)
 
 
 def settle_each(settle_at: Callable[[tuple], Settled], fixture_pos: np.ndarray) -> Settled:

@@ -25,7 +25,7 @@ class PhysicsState(NamedTuple):
     qpos: Array  # [nq]
     qvel: Array  # [nv]
     act: Array  # [na]
-    warmstart: Array  # [nv] solver's first guess, or [0] where the backend keeps none
+    warmstart: Array  # [nv] the solver's first guess
     mocap_pos: Array  # [nmocap, 3]
     mocap_quat: Array  # [nmocap, 4]
     sensordata: Array  # [nsensordata]
@@ -61,16 +61,14 @@ def is_unstable(model: mujoco.MjModel, before: PhysicsState, after: PhysicsState
     return ~(jnp.abs(values) <= mujoco.mjMAXVAL).all()
 
 
-def initial_state(
-    model: mujoco.MjModel, qpos: Array, qvel: Array, mocap_pos: Array | None, keeps_warmstart: bool
-) -> PhysicsState:
+def initial_state(model: mujoco.MjModel, qpos: Array, qvel: Array, mocap_pos: Array | None) -> PhysicsState:
     """A state at `qpos`, `qvel`; mocap bodies as `Physics.reset` says, sensors zero and no fields."""
     is_mocap = model.body_mocapid >= 0
     return PhysicsState(
         qpos=qpos,
         qvel=qvel,
         act=jnp.zeros(model.na),
-        warmstart=jnp.zeros(model.nv if keeps_warmstart else 0),
+        warmstart=jnp.zeros(model.nv),
         mocap_pos=jnp.asarray(model.body_pos[is_mocap], float) if mocap_pos is None else mocap_pos,
         mocap_quat=jnp.asarray(model.body_quat[is_mocap], float),
         sensordata=jnp.zeros(model.nsensordata),

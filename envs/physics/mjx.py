@@ -33,7 +33,7 @@ class MjxPhysics:
         return mjx.make_data(self.model, impl="jax")
 
     def reset(self, qpos: Array, qvel: Array, params: ModelParams, mocap_pos: Array | None = None) -> PhysicsState:
-        state = initial_state(self.model, qpos, qvel, mocap_pos, keeps_warmstart=True)
+        state = initial_state(self.model, qpos, qvel, mocap_pos)
         if self.model.nsensordata == 0 and not self._fields:
             return state  # nothing to compute
         model = self._mjx_model.tree_replace(params)

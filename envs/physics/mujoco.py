@@ -1,26 +1,27 @@
 """C MuJoCo on a pool of host threads, called from jitted code."""
 
-import collections
+import contextlib
 import copy
 import functools
 import hashlib
 import os
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 
 import jax
 import jax.numpy as jnp
 import mujoco
 import numpy as np
-from mujoco import rollout
+from mujoco.batch import Batch, SimulationError
 
+from ...errors import ConfigError
 from .base import Array, ModelParams, PhysicsState, initial_state
 from .host_call import host_call
 
-_FULL = mujoco.mjtState.mjSTATE_FULLPHYSICS
-_CONTROL = mujoco.mjtState.mjSTATE_CTRL | mujoco.mjtState.mjSTATE_MOCAP_POS | mujoco.mjtState.mjSTATE_MOCAP_QUAT
-_MAX_MODELS = 4096  # distinct parameter settings kept as MjModel objects
-_LOCK = threading.Lock()  # the pool takes one batch at a time; several devices may call at once
+_STATE = mujoco.mjtState
+_NOT_KEPT = _STATE.mjSTATE_HISTORY | _STATE.mjSTATE_USERDATA | _STATE.mjSTATE_PLUGIN | _STATE.mjSTATE_PLASTIC
+_FORCES = {"cacc", "cfrc_int", "cfrc_ext"}  # fields that `mj_step` leaves to `mj_rnePostConstraint`
+_LOCK = threading.Lock()  # the threads take one batch at a time; several devices may call at once
 _HEARD: dict[str, None] = {}  # MuJoCo's warnings since they were last asked for
 
 
@@ -29,15 +30,21 @@ def num_threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-@functools.cache
-def _pools(threads: int) -> tuple[rollout.Rollout, ThreadPoolExecutor]:
-    return rollout.Rollout(nthread=threads), ThreadPoolExecutor(threads)
-
-
 def _hear(words: str) -> None:
     """Keeps a warning of MuJoCo's."""
     if not any(name in words for name in ("QPOS", "QVEL", "QACC")):  # that they are out of range is told by the state
         _HEARD[words.partition(" Time = ")[0]] = None
+
+
+@contextlib.contextmanager
+def _hearing() -> Iterator[None]:
+    """MuJoCo would print its warnings, and write them to MUJOCO_LOG.TXT in the working directory."""
+    before = mujoco.get_mju_user_warning()
+    mujoco.set_mju_user_warning(_hear)
+    try:
+        yield
+    finally:
+        mujoco.set_mju_user_warning(before)
 
 
 def complaints() -> list[str]:
@@ -58,31 +65,33 @@ def digest(model: mujoco.MjModel) -> str:
 class MujocoPhysics:
     """See `Physics`. Every call steps the whole batch, whatever axes it was vmapped over.
 
-    Two host paths with one result: `mujoco.rollout`, which never touches Python between worlds; and, where `fields` are
-    asked for, a loop over worlds in Python threads (`mj_step` releases the interpreter's lock), since `mujoco.rollout`
-    returns states and sensors alone. The first starts every step from a zero warm start, the second carries it, as a
-    loop around `mj_step` does; they differ by the solver's tolerance.
+    The solver starts from the warm start that the state carries: a world moves as in a loop around `mj_step`, bit for bit
+    where the state is in double precision. A world in which MuJoCo raises an error comes back as NaN.
     """
 
     def __init__(self, model: mujoco.MjModel, substeps: int, fields: tuple[str, ...] = ()):
+        if mujoco.mj_stateSize(model, _NOT_KEPT):
+            raise ConfigError(
+                "The model has delays, user data, plugins or plasticity, whose state `PhysicsState` lacks."
+            )
         self.model = model
         # A world that blows up is to show it (see `is_unstable`), not to begin anew in the middle of an episode.
         self._stepped = copy.copy(model)
         self._stepped.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
         self._substeps = substeps
         self._shapes = {name: getattr(mujoco.MjData(model), name).shape for name in fields}
+        # What must be computed after the last substep so that the sensors describe the state that is returned.
+        self._stage = int(max(model.sensor_needstage, default=0))
         self._name = f"mujoco {digest(model)} {fields}"
         self._calls: dict = {}  # see `host_call`
-        self._data = [mujoco.MjData(model) for _ in range(num_threads())]
-        self._models: collections.OrderedDict[bytes, mujoco.MjModel] = collections.OrderedDict()
-        self._last: tuple[list[np.ndarray], list[mujoco.MjModel]] = ([], [])
+        self._worlds: dict[tuple[str, ...], _Worlds] = {}  # by the names of what tasks override
 
     def reset(self, qpos: Array, qvel: Array, params: ModelParams, mocap_pos: Array | None = None) -> PhysicsState:
-        state = initial_state(self.model, qpos, qvel, mocap_pos, keeps_warmstart=bool(self._shapes))
+        state = initial_state(self.model, qpos, qvel, mocap_pos)
         if self.model.nsensordata == 0 and not self._shapes:
             return state  # nothing to compute, so no call
         after = self.advance(state, jnp.zeros(self.model.nu), params, substeps=0)
-        return state._replace(warmstart=after.warmstart, sensordata=after.sensordata, fields=after.fields)
+        return state._replace(sensordata=after.sensordata, fields=after.fields)
 
     def step(self, state: PhysicsState, ctrl: Array, params: ModelParams) -> PhysicsState:
         return self.advance(state, ctrl, params, self._substeps)
@@ -90,112 +99,104 @@ class MujocoPhysics:
     def advance(self, state: PhysicsState, ctrl: Array, params: ModelParams, substeps: int) -> PhysicsState:
         """One crossing to the host, one vector there and one back: every array that crosses costs time."""
         dtype = state.qpos.dtype
-        start = jnp.concatenate([jnp.zeros(1, dtype), state.qpos, state.qvel, state.act, state.warmstart])
-        control = jnp.concatenate([ctrl.astype(dtype), state.mocap_pos.ravel(), state.mocap_quat.ravel()])
-        sizes = [start.size, self.model.nsensordata, *(int(np.prod(shape)) for shape in self._shapes.values())]
+        kept = [state.qpos, state.qvel, state.act, state.warmstart]
+        shapes = [*(x.shape for x in kept), *self._shapes.values(), state.sensordata.shape]
+        sizes = [int(np.prod(shape)) for shape in shapes]
         out = host_call(
             f"{self._name}, {substeps} substeps of {sorted(params)}",
-            functools.partial(self._host, substeps=substeps, num_state=start.size),
+            functools.partial(self._host, substeps=substeps),
             jax.ShapeDtypeStruct((sum(sizes),), dtype),
-            jnp.concatenate([start, control]),
+            jnp.concatenate([*kept, ctrl.astype(dtype), state.mocap_pos.ravel(), state.mocap_quat.ravel()]),
             params,
             keep=self._calls,
         )
-        start, sensordata, *fields = jnp.split(out, np.cumsum(sizes)[:-1])
-        nq, nv, na = self.model.nq, self.model.nv, self.model.na
-        _, qpos, qvel, act, warmstart = jnp.split(start, np.cumsum([1, nq, nv, na]))
-        shaped = {name: f.reshape(shape) for (name, shape), f in zip(self._shapes.items(), fields, strict=True)}
-        return state._replace(qpos=qpos, qvel=qvel, act=act, warmstart=warmstart, sensordata=sensordata, fields=shaped)
+        parts = jnp.split(out, np.cumsum(sizes)[:-1])
+        qpos, qvel, act, warmstart, *fields, sensordata = (x.reshape(s) for x, s in zip(parts, shapes, strict=True))
+        named = dict(zip(self._shapes, fields, strict=True))
+        return state._replace(qpos=qpos, qvel=qvel, act=act, warmstart=warmstart, sensordata=sensordata, fields=named)
 
-    def _host(self, packed, params: ModelParams, substeps: int, num_state: int) -> np.ndarray:
-        """`packed` [..., num_state + ncontrol], on the host -> [..., nstate + nsensordata + fields]."""
-        packed = np.asarray(packed)
-        batch, dtype = packed.shape[:-1], packed.dtype
-        packed = packed.reshape(-1, packed.shape[-1]).astype(np.float64)
-        start, control = packed[:, :num_state], packed[:, num_state:]
-        run = self._run_threads if self._shapes else self._run_rollout
-        with _LOCK:
-            models = self._models_for({k: np.asarray(v) for k, v in params.items()}, len(start), len(batch))
-            # MuJoCo would print its warnings, and write them to MUJOCO_LOG.TXT in the working directory.
-            before = mujoco.get_mju_user_warning()
-            mujoco.set_mju_user_warning(_hear)
-            try:
-                out = run(models, start, control, substeps)
-            finally:
-                mujoco.set_mju_user_warning(before)
-        with np.errstate(over="ignore"):  # of worlds that blow up
-            return out.astype(dtype).reshape(*batch, -1)
+    def _host(self, packed: np.ndarray, params: dict[str, np.ndarray], substeps: int) -> np.ndarray:
+        """On the host: `packed` [..., kept + controls + mocap poses] -> [..., kept + fields + sensors]."""
+        batch, rows = packed.shape[:-1], packed.reshape(-1, packed.shape[-1])
+        flat = {name: x.reshape(len(rows), *x.shape[len(batch) :]) for name, x in params.items()}
+        with _LOCK, _hearing(), np.errstate(over="ignore"):  # numbers of worlds that blow up
+            worlds = self._worlds_for(len(rows), tuple(sorted(flat)))
+            return worlds.advance(rows, flat, substeps, self._stage).reshape(*batch, -1)
 
-    def _run_rollout(self, models, start, control, substeps) -> np.ndarray:
-        # The sensors of step n + 1 are computed on the state after step n, before it is integrated.
-        num_steps = substeps + (self.model.nsensordata > 0)
-        # Its checks take as long as the physics of two worlds; they ask for whole arrays, and a model for each world.
-        state, sensors = _pools(len(self._data))[0].rollout(
-            models * len(start) if len(models) == 1 else models,
-            self._data,
-            np.ascontiguousarray(start),
-            np.repeat(control[:, None], num_steps, axis=1),
-            control_spec=_CONTROL,
-            skip_checks=True,
-            nstep=num_steps,
-            state=np.empty((len(start), num_steps, start.shape[1])),
-            sensordata=np.empty((len(start), num_steps, self.model.nsensordata)),
-        )
-        return np.concatenate([state[:, substeps - 1] if substeps else start, sensors[:, -1]], axis=1)
+    def _worlds_for(self, count: int, names: tuple[str, ...]) -> "_Worlds":
+        """At least `count` worlds; a smaller batch takes the first of a larger one's."""
+        if names not in self._worlds or self._worlds[names].batch.nsim < count:
+            self._worlds[names] = _Worlds(self._stepped, count, names, tuple(self._shapes))
+        return self._worlds[names]
 
-    def _run_threads(self, models, start, control, substeps) -> np.ndarray:
-        num_state = mujoco.mj_stateSize(self.model, _FULL.value)
-        models = models * len(start) if len(models) == 1 else models
 
-        def run(data: mujoco.MjData, worlds: range) -> list[np.ndarray]:
-            rows = []
-            for world in worlds:
-                model = models[world]
-                mujoco.mj_resetData(model, data)
-                mujoco.mj_setState(model, data, start[world, :num_state], _FULL)
-                data.qacc_warmstart[:] = start[world, num_state:]
-                mujoco.mj_setState(model, data, control[world], _CONTROL)
-                if substeps:
-                    mujoco.mj_step(model, data, substeps)
-                    mujoco.mj_rnePostConstraint(model, data)  # fills cfrc_ext, from the contacts of the last substep
-                else:
-                    mujoco.mj_forward(model, data)
-                end = np.empty(num_state)
-                mujoco.mj_getState(model, data, end, _FULL)
-                warmstart = data.qacc_warmstart.copy()
-                fields = [getattr(data, name).ravel().copy() for name in self._shapes]
-                if self.model.nsensordata:
-                    mujoco.mj_forward(model, data)
-                rows.append(np.concatenate([end, warmstart, data.sensordata, *fields]))
-            return rows
+class _Worlds:
+    """Worlds of one model whose arrays `names` differ from world to world.
 
-        count, threads = len(start), len(self._data)
-        bounds = [count * i // threads for i in range(threads + 1)]
-        chunks = _pools(threads)[1].map(run, self._data, map(range, bounds, bounds[1:]))
-        return np.array([row for chunk in chunks for row in chunk])
+    Constants that MuJoCo derives from them (`dof_invweight0` and the like) stay those of the model, as they do in MJX.
+    """
 
-    def _models_for(self, params: dict[str, np.ndarray], count: int, batch_dims: int) -> list[mujoco.MjModel]:
-        """One MjModel per world, or a single one where no task changes the model.
+    def __init__(self, model: mujoco.MjModel, count: int, names: tuple[str, ...], fields: tuple[str, ...]):
+        self._forces = _FORCES.intersection(fields)
+        self.batch = Batch(model, count, num_threads(), persistent=bool(self._forces))
+        self._params = {name: self.batch.expand(name) for name in names}
+        self._scratch, self._model = mujoco.MjData(model), copy.copy(model)
+        self._fields = {
+            name: np.zeros((count, *getattr(self._scratch, name).shape))
+            if name in self._forces
+            else self.batch.bind(name)
+            for name in fields
+        }
+        self._sensordata = self.batch.bind("sensordata")
+        # A row of the state: time, what is kept from step to step, controls, what is never used, poses of mocap bodies.
+        num_kept = model.nq + 2 * model.nv + model.na
+        self._kept = self.batch.state[:, 1 : 1 + num_kept]
+        self._inputs = [self.batch.state[:, 1 : 1 + num_kept + model.nu]]
+        self._inputs += [self.batch.bind(name).reshape(count, -1) for name in ("mocap_pos", "mocap_quat")]
 
-        Derived constants (`dof_invweight0` and the like) stay those of the original model, as they do in MJX.
+    def advance(self, rows: np.ndarray, params: dict[str, np.ndarray], substeps: int, stage: int) -> np.ndarray:
+        """`rows` and `params` [count, ...] of the first worlds -> their [count, kept + fields + sensors], in `rows`' type.
+
+        Without substeps all is computed for the state as it is. `stage` is what the sensors need.
         """
-        if not params:
-            return [self._stepped]
-        arrays = [v.reshape(count, *v.shape[batch_dims:]) for v in params.values()]
-        if len(self._last[0]) == len(arrays) and all(map(np.array_equal, self._last[0], arrays)):
-            return self._last[1]  # the usual case: the tasks have not changed since the last step
-        models = []
+        count, worlds = len(rows), np.arange(len(rows))
+        self._write(rows, params)
+        if substeps:
+            failed = self._call(self.batch.step, worlds, substeps, 0 if self._fields else stage)
+        else:
+            failed = self._call(self.batch.forward, worlds)
+        if self._forces:
+            self._compute_forces(count)
+        parts = [self._kept[:count], *(field[:count].reshape(count, -1) for field in self._fields.values())]
+        if self._fields and stage and substeps:  # fields are of the last substep, sensors of the state after it
+            parts = [x.copy() for x in parts]
+            failed |= self._call(self.batch.forward, worlds, stage)
+        out = np.concatenate([*parts, self._sensordata[:count]], axis=1, dtype=rows.dtype, casting="same_kind")
+        out[failed] = np.nan
+        return out
+
+    def _write(self, rows: np.ndarray, params: dict[str, np.ndarray]) -> None:
+        count, ends = len(rows), np.cumsum([x.shape[1] for x in self._inputs])
+        self.batch.state[:count, 0] = 0.0
+        for state, values in zip(self._inputs, np.split(rows, ends[:-1], axis=1), strict=True):
+            state[:count] = values
+        for name, values in params.items():
+            self._params[name][:count] = values
+
+    def _compute_forces(self, count: int) -> None:
+        """Fills `_FORCES` from the contacts that the last substep left in the MjData of each world."""
         for world in range(count):
-            row = [a[world] for a in arrays]
-            code = b"".join(a.tobytes() for a in row)
-            if code not in self._models:
-                model = copy.copy(self._stepped)
-                for name, value in zip(params, row, strict=True):
-                    getattr(model, name)[:] = value
-                self._models[code] = model
-            self._models.move_to_end(code)
-            models.append(self._models[code])
-        while len(self._models) > max(_MAX_MODELS, count):
-            self._models.popitem(last=False)
-        self._last = ([a.copy() for a in arrays], models)
-        return models
+            self.batch.get_data(world, self._scratch)
+            if self._params:
+                self.batch.get_model(world, self._model)
+            mujoco.mj_rnePostConstraint(self._model, self._scratch)
+            for name in self._forces:
+                self._fields[name][world] = getattr(self._scratch, name)
+
+    def _call(self, function: Callable, worlds: np.ndarray, *args: int) -> np.ndarray:
+        """In which of `worlds` MuJoCo raised an error, bool; they stay as they were, the others go on."""
+        try:
+            function(worlds, *args)
+        except SimulationError as error:
+            _hear(str(error).partition("\n")[0])
+        return self.batch.status[worlds] != 0

@@ -42,7 +42,7 @@ class WarpPhysics:
         self._capacity = capacity_of(model)
 
     def reset(self, qpos: Array, qvel: Array, params: ModelParams, mocap_pos: Array | None = None) -> PhysicsState:
-        state = initial_state(self.model, qpos, qvel, mocap_pos, keeps_warmstart=True)
+        state = initial_state(self.model, qpos, qvel, mocap_pos)
         if self.model.nsensordata == 0 and not self._fields:
             return state  # nothing to compute
         after = self.advance(state, jnp.zeros(self.model.nu), params, substeps=0)
