@@ -28,7 +28,9 @@ class PolicyConfig:
     """`gaussian`: draws are clipped to the action bounds; `tanh-gaussian`: squashed into them, which must be finite.
     Either way, a draw of 1 is the upper bound."""
     init_log_std: float = 0.0
-    """Logarithm of the standard deviation at the start, the same in all states, learned."""
+    """Logarithm of the standard deviation at the start, learned."""
+    state_std: bool = False
+    """The network gives a standard deviation for each state; else it is the same in all."""
     min_log_std: float = -2.0
     """Lower bound of the logarithm of the standard deviation."""
     max_log_std: float = 1.0
@@ -141,22 +143,26 @@ def _make_remembering(config: PolicyConfig, spec: EnvSpec, head: Head, distribut
 
 
 def _make_head(config: PolicyConfig, spec: EnvSpec) -> Head:
+    out_dim = spec.action_dim * (2 if config.state_std else 1)
     # A small last layer: first actions are near zero whatever the observation.
-    network = make_network(config.network, spec.action_dim, out_scale=0.01, compute_dtype=config.compute_dtype)
+    network = make_network(config.network, out_dim, out_scale=0.01, compute_dtype=config.compute_dtype)
     lowest, span = config.min_log_std, config.max_log_std - config.min_log_std
+    share = (config.init_log_std - lowest) / span
+    first_logit = np.log(share / (1.0 - share))
 
     def init(key: Key, in_dim: int) -> Params:
-        share = (config.init_log_std - lowest) / span
-        return {
-            "mean": network.init(key, in_dim),
-            "log_std_logit": jnp.full(spec.action_dim, np.log(share / (1.0 - share)), float),
-        }
+        mean = {"mean": network.init(key, in_dim)}
+        return mean if config.state_std else mean | {"log_std_logit": jnp.full(spec.action_dim, first_logit, float)}
 
     def apply(params: Params, features: Array) -> Gaussian:
         mean = network.apply(params["mean"], features)
+        if config.state_std:
+            mean, logit = jnp.split(mean, 2, axis=-1)
+            logit = logit + first_logit
+        else:
+            logit = jnp.broadcast_to(params["log_std_logit"], mean.shape)
         # A sigmoid, not a clip: at a bound a clip has no gradient and never comes back.
-        log_std = lowest + span * jax.nn.sigmoid(params["log_std_logit"])
-        return Gaussian(mean, jnp.broadcast_to(log_std, mean.shape))
+        return Gaussian(mean, lowest + span * jax.nn.sigmoid(logit))
 
     return Head(init, apply)
 

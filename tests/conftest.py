@@ -25,8 +25,10 @@ from metarl_jax.algorithms.inner_loop import InnerLoopConfig  # noqa: E402
 from metarl_jax.algorithms.maml_ppo import MamlPpoConfig  # noqa: E402
 from metarl_jax.algorithms.ppo import PpoConfig  # noqa: E402
 from metarl_jax.algorithms.ppo_update import PpoUpdateConfig  # noqa: E402
+from metarl_jax.algorithms.q_critic import QCriticConfig  # noqa: E402
 from metarl_jax.algorithms.reptile import ReptileConfig  # noqa: E402
 from metarl_jax.algorithms.rl2 import Rl2Config  # noqa: E402
+from metarl_jax.algorithms.sac import SacConfig  # noqa: E402
 from metarl_jax.errors import ConfigError  # noqa: E402
 from metarl_jax.learning.optim import OptimizerConfig  # noqa: E402
 from metarl_jax.networks import MemoryConfig, NetworkConfig  # noqa: E402
@@ -110,7 +112,8 @@ def tiny_policy():
 def policy_for(tiny_policy):
     """Name of an algorithm -> a tiny policy that it can train."""
     memory = MemoryConfig("s5", width=8, state=4)
-    return lambda name: dataclasses.replace(tiny_policy, memory=memory) if name == "rl2" else tiny_policy
+    changes = {"rl2": {"memory": memory}, "sac": {"distribution": "tanh-gaussian", "state_std": True}}
+    return lambda name: dataclasses.replace(tiny_policy, **changes.get(name, {}))
 
 
 _INNER = InnerLoopConfig(lr=0.3, gamma=0.9)
@@ -129,6 +132,18 @@ TINY = {
         chunk=4,
         critic=CriticConfig(NetworkConfig(hidden=(8,)), coef=1.0),
         update=_UPDATE,
+        optimizer=OptimizerConfig(lr=3e-3),
+    ),
+    "sac": SacConfig(
+        num_tasks=2,
+        envs_per_task=4,
+        unroll=4,
+        n_step=2,
+        capacity=256,
+        random_steps=32,
+        updates_per_step=0.25,
+        batch_size=16,
+        critic=QCriticConfig(NetworkConfig(hidden=(8,))),
         optimizer=OptimizerConfig(lr=3e-3),
     ),
     "ppo": PpoConfig(

@@ -33,6 +33,18 @@ def test_discounted_returns(jit):
         np.testing.assert_allclose(ours[t], expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("n", [1, 2, 4, 20])
+def test_n_step(n):
+    """Up to n rewards of the episode; only a termination keeps the value of where they led from counting."""
+    ours = returns.n_step(jnp.asarray(REWARD), jnp.asarray(TERMINATED), jnp.asarray(LAST), GAMMA, n)
+    for t in range(10):
+        end = min(t + n - 1, episode_end(t))
+        expected = sum(GAMMA ** (i - t) * REWARD[i] for i in range(t, end + 1))
+        assert ours.end[t] == end
+        np.testing.assert_allclose(ours.reward[t], expected, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(ours.discount[t], 0.0 if TERMINATED[end] else GAMMA ** (end - t + 1), rtol=1e-6)
+
+
 @pytest.mark.parametrize("lambda_", [0.0, LAMBDA, 1.0])
 def test_gae(lambda_):
     """Sums of one-step errors, each weighted by (gamma lambda)^distance, that stop where the episode does."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from metarl_jax import rollout
-from metarl_jax.algorithms import make_algorithm, ppo
+from metarl_jax.algorithms import make_algorithm, standing
 from metarl_jax.errors import ConfigError
 from metarl_jax.learning import normalize
 from metarl_jax.policies import PolicyConfig, make_act, make_policy
@@ -102,13 +102,13 @@ def test_by_env(run):
 def test_latest_at_end(run):
     t = run[3]
     before = np.full((N, E), 7.0)
-    ours = ppo.latest_at_end(t, t.return_t, before)
+    ours = standing.latest_at_end(t, t.return_t, before)
     for n in range(N):
         for e in range(E):
             last = np.flatnonzero(t.last_t[n, e])[-1]
             assert ours[n, e] == t.return_t[n, e, last]
     unfinished = t._replace(last_t=np.zeros_like(t.last_t))
-    np.testing.assert_array_equal(ppo.latest_at_end(unfinished, t.return_t, before), before)
+    np.testing.assert_array_equal(standing.latest_at_end(unfinished, t.return_t, before), before)
 
 
 @pytest.mark.parametrize("num_tasks", [4, 10, 13, 20])

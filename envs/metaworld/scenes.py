@@ -191,7 +191,9 @@ def settle(scene_args: tuple, hand_start: tuple, fixture_pos: tuple | None, step
     qpos_read = data.qpos.copy()
     mujoco.mj_step(scene.model, data)
     readings = scene.read(data.sensordata.copy())
-    return Settled(data.qpos.copy(), data.qvel.copy(), data.mocap_pos.copy(), readings, qpos_read, data.qacc_warmstart.copy())
+    return Settled(
+        data.qpos.copy(), data.qvel.copy(), data.mocap_pos.copy(), readings, qpos_read, data.qacc_warmstart.copy()
+    )
 
 
 def settle_within(physics: Physics, scene: Scene, hand_start: tuple, fixture_pos: Array, steps: int) -> Settled:

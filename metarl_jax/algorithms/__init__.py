@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from ..errors import ConfigError, check_worlds
 from ..types import Suite
-from . import maml_ppo, ppo, reptile, rl2
+from . import maml_ppo, ppo, reptile, rl2, sac
 
 __all__ = ["ALGORITHMS", "Entry", "make_algorithm"]
 
@@ -36,6 +36,9 @@ ALGORITHMS: dict[str, Entry] = {
     ),
     "reptile": Entry(reptile.ReptileConfig(), reptile.make, "moves towards the adapted parameters, no meta-gradient"),
     "rl2": Entry(rl2.Rl2Config(), rl2.make, "PPO over trials of several episodes; the policy's memory adapts"),
+    "sac": Entry(
+        sac.SacConfig(), sac.make, "soft actor-critic from replay, on one task or many at once; does not adapt"
+    ),
     "ppo": Entry(ppo.PpoConfig(), ppo.make, "single- or multi-task PPO with a critic; does not adapt"),
 }
 

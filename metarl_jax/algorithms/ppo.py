@@ -4,7 +4,6 @@ import dataclasses
 from typing import ClassVar, NamedTuple
 
 import jax
-import jax.numpy as jnp
 
 from .. import rollout
 from ..errors import ConfigError
@@ -12,10 +11,11 @@ from ..learning import losses, normalize, returns
 from ..learning.optim import OptimizerConfig, init_run_state, make_optimizer
 from ..networks import Network
 from ..policies import PolicyConfig, make_act, make_policy
-from ..types import Adaptation, Algorithm, Array, Key, MetaEnv, Metrics, Params, RunState, Suite, Task, Transition
+from ..types import Adaptation, Algorithm, Array, Key, MetaEnv, Metrics, Params, RunState, Suite, Transition
 from .critic import CriticConfig, make_critic
 from .diagnostics import action_metrics, outcome_metrics, unstable_metrics
 from .ppo_update import Batch, PpoUpdateConfig, Weights, init_kept, policy_loss, run_epochs
+from .standing import go_on, start
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,14 +60,6 @@ class Values(NamedTuple):
     target: Array  # [B], what the critic should say
 
 
-class Standing(NamedTuple):
-    """What goes on from one iteration to the next."""
-
-    tasks: Task
-    rollout: rollout.RolloutState
-    latest: rollout.Outcome  # of the latest whole episode of every environment; nan before its first
-
-
 def make(config: PpoConfig, env: MetaEnv | Suite, policy_config: PolicyConfig, iterations: int) -> Algorithm:
     """Builds the algorithm for a run of `iterations`."""
     rollout.check_num_tasks(env, config.num_tasks, "algorithm.num_tasks")
@@ -78,32 +70,25 @@ def make(config: PpoConfig, env: MetaEnv | Suite, policy_config: PolicyConfig, i
     optimizer = make_optimizer(config.optimizer, iterations * config.update.epochs * config.update.minibatches)
 
     def init(key: Key) -> RunState:
-        key_policy, key_critic, key_tasks, key_start = jax.random.split(key, 4)
+        key_policy, key_critic, key_envs = jax.random.split(key, 3)
         params = {"policy": policy.init(key_policy), "critic": critic.init(key_critic, env.spec.obs_dim)}
-        tasks = rollout.sample_tasks(env, key_tasks, config.num_tasks)
-        shape = (config.num_tasks, config.envs_per_task)
-        started = rollout.start(env, tasks, key_start, shape)
-        standing = Standing(tasks, started, rollout.Outcome(*[jnp.full(shape, jnp.nan, float)] * 2))
+        standing = start(env, key_envs, (config.num_tasks, config.envs_per_task))
         return init_run_state(params, optimizer, policy.init_stats(), init_kept(config.update, standing))
 
     def iterate(state: RunState, key: Key) -> tuple[RunState, Metrics]:
         key_run, key_update = jax.random.split(key)
-        standing = state.kept.by_task
         act = make_act(policy, state.obs_stats, state.params["policy"], None)
-        running, transitions = rollout.collect(env, act, standing.tasks, standing.rollout, key_run, config.unroll)
+        standing, transitions = go_on(env, act, state.kept.by_task, key_run, config.unroll)
         batch, values = prepare(config, critic, state, transitions)
 
         def loss(params: Params, rows: Array, weights: Weights) -> tuple[Array, Metrics]:
             return ppo_loss(params, jax.tree.map(lambda x: x[rows], (batch, values)), weights)
 
         state, metrics = run_epochs(config.update, loss, optimizer, state, key_update, config.batch_size, iterations)
-        so_far = rollout.Outcome(transitions.return_t, transitions.success_t)
-        latest = jax.tree.map(lambda x, before: latest_at_end(transitions, x, before), so_far, standing.latest)
-        standing = Standing(standing.tasks, running, latest)
         obs_stats = policy.observe(state.obs_stats, [transitions])
         state = state._replace(step=state.step + 1, obs_stats=obs_stats, kept=state.kept._replace(by_task=standing))
         for when in ("before", "after"):  # nothing adapts at test time: one number
-            metrics |= outcome_metrics(env, when, latest)
+            metrics |= outcome_metrics(env, when, standing.latest)
         return state, metrics | action_metrics(policy, transitions) | unstable_metrics([transitions])
 
     def ppo_loss(params: Params, data: tuple[Batch, Values], weights: Weights) -> tuple[Array, Metrics]:
@@ -125,13 +110,6 @@ def make(config: PpoConfig, env: MetaEnv | Suite, policy_config: PolicyConfig, i
         keeps_history=False,
         env_steps_per_iteration=config.batch_size,
     )
-
-
-def latest_at_end(transitions: Transition, values: Array, before: Array) -> Array:
-    """`values` `[N, E, T]` at the last end of an episode in these transitions, `[N, E]`; `before` where none ended."""
-    ends = transitions.last_t
-    latest = ends.shape[-1] - 1 - jnp.argmax(ends[..., ::-1], axis=-1)
-    return jnp.where(ends.any(axis=-1), jnp.take_along_axis(values, latest[..., None], axis=-1)[..., 0], before)
 
 
 def prepare(config: PpoConfig, critic: Network, state: RunState, transitions: Transition) -> tuple[Batch, Values]:

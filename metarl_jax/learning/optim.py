@@ -26,12 +26,16 @@ class OptimizerConfig:
     """Fraction of the run over which the rate first rises from 0."""
     max_grad_norm: float = 1.0
     """Gradients are scaled down to this global norm where they exceed it; inf never does."""
+    weight_decay: float = 0.0
+    """Of AdamW (arXiv:1711.05101): each update takes this part, times the learning rate, off all parameters."""
 
     def __post_init__(self):
         if not 0.0 < self.lr < float("inf"):
             raise ConfigError(f"optimizer lr must be positive and finite, not {self.lr}.")
         if not self.max_grad_norm > 0.0:
             raise ConfigError(f"optimizer max_grad_norm must be positive, not {self.max_grad_norm}.")
+        if not 0.0 <= self.weight_decay < float("inf"):
+            raise ConfigError(f"optimizer weight_decay must be finite and >= 0, not {self.weight_decay}.")
         if not (0.0 <= self.lr_final <= 1.0 and 0.0 <= self.warmup < 1.0):
             raise ConfigError("optimizer lr_final must lie in [0, 1] and warmup in [0, 1).")
 
@@ -52,9 +56,28 @@ def make_schedule(config: OptimizerConfig, num_updates: int) -> optax.Schedule:
 
 def make_optimizer(config: OptimizerConfig, num_updates: int) -> optax.GradientTransformation:
     """The optimiser of a run of `num_updates` updates."""
+    schedule = make_schedule(config, num_updates)
     return optax.chain(
         optax.clip_by_global_norm(config.max_grad_norm),
-        optax.adam(make_schedule(config, num_updates), eps=1e-5),
+        optax.adamw(schedule, eps=1e-5, weight_decay=config.weight_decay)
+        if config.weight_decay
+        else optax.adam(schedule, eps=1e-5),
+    )
+
+
+def by_part(optimizers: dict[str, optax.GradientTransformation]) -> optax.GradientTransformation:
+    """Each part of the parameters by its own optimiser; a part that is given no gradient stays as it is."""
+
+    def update(grads: Params, states: dict, params: Params | None = None) -> tuple[Params, dict]:
+        assert params is not None
+        moved = {name: optimizers[name].update(grad, states[name], params[name]) for name, grad in grads.items()}
+        still = {name: jax.tree.map(jnp.zeros_like, part) for name, part in params.items() if name not in grads}
+        return still | {name: u for name, (u, _) in moved.items()}, states | {
+            n: state for n, (_, state) in moved.items()
+        }
+
+    return optax.GradientTransformation(
+        lambda params: {name: optimizer.init(params[name]) for name, optimizer in optimizers.items()}, update
     )
 
 

@@ -52,6 +52,34 @@ def gae(
     return discounted_returns(delta_t, lambda_ * discount_t * continues_t)
 
 
+class NStep(NamedTuple):
+    """What up to n steps from a state on earned, and where they led."""
+
+    reward: Array  # [T], discounted to the first step
+    discount: Array  # [T], of the value of the state that they led to: gamma^m, 0 where the task terminated
+    end: Array  # [T] int: the step that led there, counted as the arguments are
+
+
+def n_step(reward_t: Array, terminated_t: Array, last_t: Array, gamma: float, n: int) -> NStep:
+    """Sums up to `n` rewards from each step on: fewer where the episode, or these `[T]` steps, end before.
+
+    A time limit leaves the discount as it is, so that the value of the episode's last state still bootstraps.
+    """
+    num_steps = len(reward_t)
+    start = jnp.arange(num_steps)
+    so_far = NStep(jnp.zeros_like(reward_t), jnp.ones_like(reward_t), start)
+    going = jnp.ones(num_steps, bool)
+    for k in range(n):
+        at = jnp.minimum(start + k, num_steps - 1)
+        going &= start + k < num_steps
+        one_more = NStep(
+            so_far.reward + so_far.discount * reward_t[at], so_far.discount * gamma * (1.0 - terminated_t[at]), at
+        )
+        so_far = jax.tree.map(lambda new, old, going=going: jnp.where(going, new, old), one_more, so_far)
+        going &= ~last_t[at]
+    return so_far
+
+
 def linear_features(obs: Array, time: Array) -> Array:
     """Features of the linear baseline (Duan et al. 2016, arXiv:1604.06778): obs, obs^2, t, t^2, t^3 with t in hundreds.
 

@@ -1,0 +1,89 @@
+"""Critics of actions, Q(s, a): an ensemble under one vmap, that says a value or a distribution over values."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from ..errors import ConfigError
+from ..learning import categorical
+from ..networks import NetworkConfig, make_network
+from ..types import Array, Key, Params
+
+
+@dataclasses.dataclass(frozen=True)
+class QCriticConfig:
+    """Knobs of the critics."""
+
+    network: NetworkConfig = NetworkConfig(hidden=(256, 256), activation="relu")
+    """Network that sees observation and action; its width is what counts most on many tasks (arXiv:2503.05126)."""
+    ensemble: int = 2
+    """Networks."""
+    kind: Literal["plain", "categorical"] = "plain"
+    """`plain`: a value, and the ensemble's least is believed (arXiv:1812.05905). `categorical`: a distribution over `atoms`,
+    learned by cross-entropy, and the ensemble's mean is believed (arXiv:2505.23150)."""
+    atoms: int = 101
+    """Values that a `categorical` critic tells apart."""
+    limit: float = 10.0
+    """The atoms lie in +-this; see `scale_rewards`."""
+    scale_rewards: bool = False
+    """Divide the rewards of each task by a tenth of the greatest discounted return seen there, so that values lie in +-10."""
+
+    def __post_init__(self):
+        if self.ensemble < 1 or self.atoms < 2 or not 0.0 < self.limit < float("inf"):
+            raise ConfigError("critic: ensemble must be at least 1, atoms at least 2, limit positive and finite.")
+
+
+class QCritic(NamedTuple):
+    """An ensemble of critics as pure functions; K is 1 of a plain critic, else the number of atoms."""
+
+    init: Callable[[Key, int, int], Params]  # key, obs_dim, action_dim
+    apply: Callable[
+        [Params, Array, Array], Array
+    ]  # obs [B, obs_dim], action [B, action_dim] -> outputs [ensemble, B, K]
+    value: Callable[[Array], Array]  # outputs -> what is believed [B]
+    target: Callable[[Array, Array, Array, Array], Array]  # outputs at s', reward, discount, bonus [B] -> [B, K]
+    loss: Callable[[Array, Array], Array]  # outputs, target -> mean over critics and rows, []
+
+
+def make_q_critic(config: QCriticConfig, compute_dtype: str) -> QCritic:
+    """See `QCriticConfig.kind`."""
+    size = config.atoms if config.kind == "categorical" else 1
+    network = make_network(config.network, size, 1.0, compute_dtype)
+
+    def init(key: Key, obs_dim: int, action_dim: int) -> Params:
+        return jax.vmap(lambda k: network.init(k, obs_dim + action_dim))(jax.random.split(key, config.ensemble))
+
+    def apply(params: Params, obs: Array, action: Array) -> Array:
+        inputs = jnp.concatenate([obs, action], axis=-1)
+        return jax.vmap(network.apply, in_axes=(0, None))(params, inputs)
+
+    if config.kind == "plain":
+        return QCritic(init, apply, _least, _plain_target, _squared_error)
+    support = categorical.atoms(config.atoms, config.limit)
+
+    def value(outputs: Array) -> Array:
+        return jnp.mean(jax.nn.softmax(outputs) @ support, axis=0)
+
+    def target(outputs: Array, reward: Array, discount: Array, bonus: Array) -> Array:
+        probs = jnp.mean(jax.nn.softmax(outputs), axis=0)
+        values = reward[:, None] + discount[:, None] * (support + bonus[:, None])
+        return categorical.project(values, probs, support)
+
+    return QCritic(
+        init, apply, value, target, lambda outputs, probs: jnp.mean(categorical.cross_entropy(outputs, probs))
+    )
+
+
+def _least(outputs: Array) -> Array:
+    return jnp.min(outputs[..., 0], axis=0)
+
+
+def _plain_target(outputs: Array, reward: Array, discount: Array, bonus: Array) -> Array:
+    return (reward + discount * (_least(outputs) + bonus))[:, None]
+
+
+def _squared_error(outputs: Array, target: Array) -> Array:
+    return 0.5 * jnp.mean((outputs - target) ** 2)

@@ -1,0 +1,58 @@
+"""Experience kept on the device: for each task a ring of rows, the oldest of which are overwritten.
+
+A replay lives in `Kept.by_task`: donated from one iteration to the next, so that it is never copied, split over devices as
+tasks are, and part of every checkpoint.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from . import sharding
+from .types import Array, Key
+
+
+class Replay(NamedTuple):
+    """N rings of C slots."""
+
+    rows: Any  # pytree, leaves [N, C, ...]
+    position: Array  # [N] int: the slot that is written next
+    filled: Array  # [N] int: slots that hold a row
+
+
+def init(row: Any, num_tasks: int, capacity: int) -> Replay:
+    """Empty rings for rows like `row`, a pytree of arrays without leading axes."""
+    rows = jax.tree.map(lambda x: jnp.zeros((num_tasks, capacity, *x.shape), x.dtype), row)
+    return sharding.split_tasks(Replay(rows, jnp.zeros(num_tasks, int), jnp.zeros(num_tasks, int)))
+
+
+def add(replay: Replay, rows: Any) -> Replay:
+    """Writes `rows` `[N, B, ...]`, the latest last; B must divide the capacity C, as it does of every call."""
+    (capacity, count), *_ = {(kept.shape[1], new.shape[1]) for kept, new in _pairs(replay.rows, rows)}
+    if capacity % count:
+        raise ValueError(f"a ring of {capacity} slots cannot be written {count} at a time: take a multiple.")
+    # Whole blocks, one for each task: a scatter of single rows would be a loop over them on CPU.
+    write = jax.vmap(lambda kept, new, at: jax.lax.dynamic_update_slice_in_dim(kept, new, at, 0))
+    rows = jax.tree.map(lambda kept, new: sharding.over_tasks(write)(kept, new, replay.position), replay.rows, rows)
+    return Replay(rows, (replay.position + count) % capacity, jnp.minimum(replay.filled + count, capacity))
+
+
+def sample(replay: Replay, key: Key, count: int) -> Any:
+    """`count` rows of each task, `[N, count, ...]`, each drawn uniformly from those that it has; it must have one."""
+    keys = jax.random.split(key, len(replay.filled))
+
+    def of_task(rows: Any, filled: Array, key: Key) -> Any:
+        slots = jax.random.randint(key, (count,), 0, filled)
+        return jax.tree.map(lambda x: x[slots], rows)
+
+    return sharding.over_tasks(jax.vmap(of_task))(replay.rows, replay.filled, keys)
+
+
+def num_bytes(row: Any) -> int:
+    """What one row takes."""
+    return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(row))
+
+
+def _pairs(rows: Any, new: Any) -> list[tuple[Array, Array]]:
+    return list(zip(jax.tree.leaves(rows), jax.tree.leaves(new), strict=True))
