@@ -154,9 +154,11 @@ def test_evaluations_do_not_overwrite_each_other(metarl, copy_of):
         assert len(new) == len(before) + 2 * count and all(new[name] == content for name, content in before.items())
     drawn, likely = (json.loads(new[Path("eval", f"iteration-2{end}.json")]) for end in ("", "-actions-mode"))
     assert (drawn["actions"], likely["actions"]) == ("sample", "mode") and drawn["returns"] != likely["returns"]
+    figure = copy_of / "plots" / "adaptation-iteration-2.png"
+    figure.unlink()
     assert metarl("evaluate", copy_of)[0] == 0  # as the run was judged at its end
     new = files(copy_of)
-    assert len(new) == len(before) + 2 * len(asked) + 1 and all(new[name] == before[name] for name in before)
+    assert len(new) == len(before) + 2 * len(asked) and all(new[name] == before[name] for name in before)
 
 
 def test_a_run_is_judged_as_it_was_trained(metarl, tmp_path):
@@ -194,6 +196,9 @@ def test_adapt(metarl, copy_of):
     assert f"{report['gain']['mean']:.2f}" in out and str(path) in out
     assert report["online"]["replay"] == 2 and report["env"] == "point-sparse"
     assert report["actions"] == "mode" and "-actions-mode-" in path.stem
+    assert metarl("adapt", copy_of, *argv, "--physics", "auto")[0] == 0  # which is the run's own
+    (path_of_own,) = (copy_of / "eval").glob("online-point-iteration-*.json")
+    assert path_of_own.name == path.name.replace("point-sparse", "point")
     assert matplotlib.image.imread(copy_of / "plots" / f"{path.stem}.png").std() > 0.0
 
 
@@ -322,6 +327,8 @@ def test_resume_with_more_iterations(metarl, copy_of):
     assert code == 0, err
     assert [row["iteration"] for row in runlog.read_metrics(copy_of)] == [1, 2, 3]
     assert json.loads((copy_of / "summary.json").read_text())["iterations"] == 3
+    names = {path.name for path in (copy_of / "plots").glob("adaptation*")}
+    assert names == {f"adaptation-iteration-{i}.png" for i in (2, 3)}  # that of the first evaluation stays
 
 
 @pytest.mark.parametrize(

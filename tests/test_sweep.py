@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from metarl_jax import cli, evaluation, presets
+from metarl_jax.cli import hosts
 from metarl_jax.errors import ConfigError
 from metarl_jax.runs import children, sweep
 from metarl_jax.runs.runlog import RunLog
@@ -169,6 +170,20 @@ def test_children_end_with_their_parent():
     while time.monotonic() < deadline and _runs(child):
         time.sleep(0.05)
     assert not _runs(child)
+
+
+def test_the_watcher_of_a_host_starts_its_child_as_a_sweep_does(tmp_path, monkeypatch):
+    """The pipe that the child takes for our end is closed once it has ended, and its exit code is ours."""
+    started, start = [], children.start
+
+    def start_another(command, mark, **options):
+        code = f"import os, sys; os.read(0, 1) if {mark!r} not in os.environ else sys.exit(3)"
+        started.append(start([command[0], "-c", code], mark, **options))
+        return started[0]
+
+    monkeypatch.setattr(children, "start", start_another)
+    monkeypatch.setattr(hosts.signal, "signal", lambda *_: None)
+    assert hosts.watch(["nav-maml"], tmp_path) == 3 and started[0].stdin.closed
 
 
 def _runs(pid):

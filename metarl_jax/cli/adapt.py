@@ -61,8 +61,8 @@ def parse_options(argv: list[str]) -> AdaptOptions:
 
 def run(argv: list[str]) -> int:
     options = parse_options(argv)
-    config = runlog.read_config(options.run)
-    config = dataclasses.replace(config, **given(options, "physics"))
+    run_config = runlog.read_config(options.run)
+    config = dataclasses.replace(run_config, **given(options, "physics"))
     seed = config.evaluation.seed if options.seed is None else options.seed
     trained = make_env(config, "train")
     env = _make_tasks(config, options, trained.spec)
@@ -84,7 +84,7 @@ def run(argv: list[str]) -> int:
     name = f"online-{env.spec.name.replace('/', '-')}-iteration-{int(state.step)}-tasks-{options.tasks}-seed-{seed}"
     learning = differences(OnlineConfig(), options.online)
     learning = {f"online.{field}": value for field, value in learning.items()}
-    name += spell(differences(own, settings) | learning | given(options, "physics"))
+    name += spell(differences(own, settings) | learning | differences(run_config, config))
     console.print_online(report)
     out = options.out or options.run
     written = out / "eval" / f"{name}.json", out / "plots" / f"{name}.png"

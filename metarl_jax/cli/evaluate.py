@@ -101,8 +101,8 @@ def _evaluate_natively(options, config) -> int:
         curve = interruptibly(judge, state)
     console.print_curve(curve, options.steps or tuple(curve["steps"]))
     with runlog.readable_errors(out, "--out"):
-        judging.write(judge, curve, out, name, f"adaptation-{name}")
-    print(f"written: {out / 'eval' / name}.json and {out / 'plots' / f'adaptation-{name}.png'}")
+        written = judging.write(judge, curve, out, name)
+    print("written: " + " and ".join(map(str, written)))
     return 0
 
 
