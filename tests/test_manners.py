@@ -240,6 +240,25 @@ def test_a_flat_curve_has_a_sane_scale(tmp_path, monkeypatch):
     assert high - low >= 1.9
 
 
+def test_paths_show_start_time_and_goals(tmp_path, monkeypatch):
+    """In every panel: the frame holds the goals, which no path comes near, and one bar says which colour is which step."""
+    drawn = []
+    monkeypatch.setattr(plots, "_finish", lambda figure, panels, path: drawn.append(figure))
+    goals = np.array([[3.0, 0.0], [0.0, -4.0]])
+    ways = np.cumsum(np.full((2, 2, 6, 2), 0.1), axis=2)
+    plots.paths(ways, goals, np.zeros((2, 2)), tmp_path / "x.png")
+    *panels, bar = drawn[0].axes
+    assert len(panels) == 4 and bar.get_ylabel() == "step"
+    for axes in panels:
+        (low, high), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+        assert low < 0 and high > 3.2 and bottom < -4.2 and top > 0.6
+        (steps,) = axes.collections
+        np.testing.assert_array_equal(steps.get_array(), np.arange(6))
+        (start,) = [line for line in axes.get_lines() if line.get_label() == "start"]
+        assert (*start.get_xdata(), *start.get_ydata()) == (0.1, 0.1)
+    assert {text.get_text() for text in drawn[0].legends[0].get_texts()} == {"goal", "start"}
+
+
 # From Python.
 
 

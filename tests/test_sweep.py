@@ -106,8 +106,35 @@ def test_table_over_seeds(tmp_path, capsys, monkeypatch, num_seeds):
     few = num_seeds == 3
     assert ("seeds: " + ", ".join(f"{x:.2f}" for x in returns.mean(axis=1)) in out) == few
     assert ("fewer than 5 seeds" in out) == few and ("nothing of other seeds" in out) == (num_seeds == 1)
-    plots.settings([row], tmp_path / "table.png", "table")
+    plots.settings([row], [], tmp_path / "table.png", "table")
     assert matplotlib.image.imread(tmp_path / "table.png").std() > 0.0
+
+
+@pytest.mark.parametrize(
+    ("grid", "scale", "places", "labels"),
+    [
+        (["algorithm.inner.lr=0.01,0.1,1"], "log", [[0.01, 0.1, 1.0]], [""]),
+        (["algorithm.inner.steps=1,2,4"], "linear", [[1, 2, 4]], [""]),
+        (["algorithm.inner.lr=0,0.5"], "linear", [[0, 0.5]], [""]),
+        (["env=point,point-sparse", "horizon=10,200"], "log", [[10, 200]] * 2, ["env=point ", "env=point-sparse "]),
+        (["env=point,point-sparse"], "linear", [[0, 1]], [""]),
+        (["algorithm.optimizer.max_grad_norm=1,inf"], "linear", [[0, 1]], [""]),
+    ],
+)
+def test_numbers_have_an_axis_of_numbers(tmp_path, monkeypatch, grid, scale, places, labels):
+    """Logarithmic over a decade and more; names, and what is no number to draw, stand side by side."""
+    drawn = []
+    monkeypatch.setattr(plots, "_finish", lambda figure, panels, path: drawn.append(panels["return"]))
+    cells = sweep.expand(tmp_path, ["nav-maml"], grid, [0])
+    point = {"iqm": 1.0, "interval": None, "iqm_of_each": [1.0]}
+    rows = [{"settings": cell.name, **cell.settings, "return": point} for cell in cells]
+    plots.settings(rows, list(cells[0].settings), tmp_path / "x.png", "title")
+    (axes,) = drawn
+    assert axes.get_xscale() == scale
+    assert [list(bars[0].get_xdata()) for bars in axes.containers] == places
+    assert [bars.get_label().removesuffix("IQM, 95 % interval") for bars in axes.containers] == labels
+    names = [tick.get_text() for tick in axes.get_xticklabels()]
+    assert (names == [cell.name for cell in cells]) == (places == [[0, 1]])
 
 
 def test_the_same_command_goes_on(swept, capfd):

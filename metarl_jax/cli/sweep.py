@@ -81,7 +81,8 @@ def run(argv: list[str]) -> int:
         rows = sweep.table(cells)
         files.write_atomically(options.out / "table.json", json.dumps(rows, indent=2))
         if rows:
-            plots.settings(rows, options.out / "table.png", f"{options.out.name}: {sweep.words(rows)}")
+            title = f"{options.out.name}: {sweep.words(rows)}"
+            plots.settings(rows, list(cells[0].settings), options.out / "table.png", title)
     console.print_sweep(rows, sweep.words(rows))
     print(f"written: {options.out / 'table.json'} and {options.out / 'table.png'}")
     failed = sweep.unfinished(cells)
