@@ -76,7 +76,7 @@ def run(argv: list[str]) -> int:
     subject = Subject(algorithm, policy, env, judged_act)
     compare = jax.jit(lambda state, key: online.compare(options.online, subject, state, key, shape, settings.steps))
     with console.waiting(f"learning {options.tasks} tasks"):
-        report = online.report(compare(state, evaluation_key(seed)))
+        report = online.report(options.online, compare(state, evaluation_key(seed)))
     report |= {"env": env.spec.name, "iteration": int(state.step), "seed": seed}
     report |= {"tasks": options.tasks, "episodes": settings.episodes, "steps": settings.steps}
     report |= {"horizon": env.spec.horizon, "actions": settings.actions}

@@ -60,9 +60,7 @@ class Judge:
         }
         if unstable is not None:
             curve["unstable_worlds"] = unstable.tolist()
-            if count := unstable.sum():
-                worlds = returns.size * settings.episodes
-                curve["notes"].append(f"the simulation of {count} of {worlds} worlds blew up: their episodes end there")
+            curve["notes"] += evaluation.unstable_notes(unstable.sum(), returns.size * settings.episodes)
         if self.spec.has_success:
             points = [over_tasks(x, rows) for x in success]
             curve["success"] = evaluation.by_point(points, evaluation.SUCCESS_FIELDS) | {"values": success.tolist()}

@@ -165,6 +165,7 @@ def print_online(report: dict[str, Any]) -> None:
         "policies went back to the start at least once",
         soft_wrap=True,
     )
+    _print_notes(report["notes"])
 
 
 def print_curve(curve: dict[str, Any], steps: tuple[int, ...]) -> None:
