@@ -159,6 +159,19 @@ def test_only_the_result_on_standard_output(monkeypatch, capfd):
     assert json.loads(out)["rows"] == [{"steps": 1}] and "warp" in err
 
 
+@pytest.mark.parametrize(("backend", "error"), [("mjx", ""), ("warp", "needs the extra of that name")])
+def test_nothing_is_said_of_what_an_import_does_not_find(backend, error):
+    """MJX prints that Warp is not installed; our own error says so where Warp was asked for."""
+    code = (
+        "import sys; sys.modules['warp'] = None; sys.modules['warp.config'] = None; import importlib.util, mujoco;"
+        "find = importlib.util.find_spec; importlib.util.find_spec = lambda name: None if name == 'warp' else find(name);"
+        "from metarl_jax.envs.physics import make_physics;"
+        f"make_physics(mujoco.MjModel.from_xml_string('<mujoco/>'), 1, {backend!r})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "" and error in done.stderr and bool(error) == bool(done.returncode), done.stderr
+
+
 def test_nothing_foreign_is_markup(capsys):
     point = {"mean": 1.0, "iqm": 1.0, "interval": (0.0, 2.0), "mean_interval": (0.0, 2.0)}
     summary = dict.fromkeys(("iterations", "env_steps", "wall_seconds", "compile_seconds", "train_seconds", "seed"), 1)

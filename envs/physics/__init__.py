@@ -1,7 +1,9 @@
 """MuJoCo behind one interface: `make_physics(model, substeps, backend)`."""
 
+import contextlib
 import importlib
 import importlib.util
+import io
 import sys
 from collections.abc import Callable, Sequence
 
@@ -52,7 +54,8 @@ def make_physics(model: MjModel, substeps: int, backend: str, fields: tuple[str,
       fields: names of mjData arrays to return in `PhysicsState.fields`.
     """
     backend = resolve_backend(backend)
-    module = importlib.import_module(f".{backend}", __name__)  # lazily: warp is an extra
+    with contextlib.redirect_stdout(io.StringIO()):  # MJX prints which extras it does not find; errors are raised
+        module = importlib.import_module(f".{backend}", __name__)  # lazily: warp is an extra
     return getattr(module, f"{backend.capitalize()}Physics")(model, substeps, fields)
 
 
