@@ -92,7 +92,7 @@ class Online(NamedTuple):
     returns: Array  # [N, episodes], undiscounted, of the episodes learnt from
     trust: Array  # [N, episodes] in [0, 1]: factor on the step size
     restored: Array  # [N, episodes] bool: back to the start before learning from this episode
-    unstable: Array | None  # []: worlds in which the simulation blew up, the first replay's too; None where it cannot
+    unstable: Array | None  # [1 + episodes]: worlds in which the simulation blew up; None where it cannot
 
 
 def learn_online(config: OnlineConfig, setting: Setting, params: Params, key: Key) -> Online:
@@ -130,7 +130,8 @@ def learn_online(config: OnlineConfig, setting: Setting, params: Params, key: Ke
     better = learner.returns.mean(axis=1) > start.returns.mean(axis=1)
     params = jax.tree.map(lambda new, old: jax.vmap(jnp.where)(better, new, old), learner.params, start.params)
     first = rollout.unstable_worlds(replay)
-    return Online(params, curve.T, trust.T, restored.T, None if first is None else first + unstable.sum())
+    unstable = jax.tree.map(lambda first, rest: jnp.append(first, rest), first, unstable)
+    return Online(params, curve.T, trust.T, restored.T, unstable)
 
 
 def play_episodes(
@@ -227,7 +228,7 @@ class Comparison(NamedTuple):
     frozen: Array  # [N, E], returns of the policy after the run's own adaptation
     learned: Array  # [N, E], returns of the policy that went on learning
     online: Online
-    unstable: tuple[Array, Array] | None  # [] each, worlds of frozen and learned that blew up; None where they cannot
+    unstable: tuple[Array | None, Array | None]  # [], worlds in which the simulation of frozen and learned blew up
 
 
 class Subject(NamedTuple):
@@ -265,7 +266,7 @@ def compare(
     played, frozen = play_episodes(setting, params, shape[1], key_frozen, judged_act)
     played_on, learned = play_episodes(setting, online.params, shape[1], key_learned, judged_act)
     counts = rollout.unstable_worlds(played), rollout.unstable_worlds(played_on)
-    return Comparison(frozen, learned, online, None if None in counts else counts)
+    return Comparison(frozen, learned, online, counts)
 
 
 def report(config: OnlineConfig, comparison: Comparison) -> dict[str, Any]:
@@ -283,8 +284,8 @@ def report(config: OnlineConfig, comparison: Comparison) -> dict[str, Any]:
         "restored": online.restored.sum(axis=1).tolist(),
         "notes": [],
     }
-    if comparison.unstable is not None:
-        counts = [int(count) for count in (online.unstable, *comparison.unstable)]
+    counts = [int(np.sum(count)) for count in jax.tree.leaves((online.unstable, comparison.unstable))]
+    if counts:  # none where no simulation can blow up
         worlds = len(frozen) * (config.replay + config.episodes) + comparison.frozen.size + comparison.learned.size
         found["unstable_worlds"] = dict(zip(("learning", "frozen", "learned"), counts, strict=True))
         found["notes"] = evaluation.unstable_notes(sum(counts), worlds)

@@ -127,7 +127,8 @@ def _palette(first: Image.Image) -> Image.Image:
     """
     cube = np.stack(np.meshgrid(*[np.linspace(0, 255, 5)] * 3), axis=-1).round().astype(np.uint8)
     palette = Image.new("P", (1, 1))
-    palette.putpalette(bytes(first.quantize(_OWN_COLOURS).getpalette()[: 3 * _OWN_COLOURS]) + cube.tobytes())
+    own = first.quantize(_OWN_COLOURS).getpalette() or []
+    palette.putpalette(bytes(own[: 3 * _OWN_COLOURS]) + cube.tobytes())
     return palette
 
 
