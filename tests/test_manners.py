@@ -9,19 +9,20 @@ import subprocess
 import sys
 import textwrap
 
-import jax
 import numpy as np
 import pytest
 from scipy import stats
 
 import metarl_jax
-from metarl_jax import cli, errors, make_algorithm, presets
+from metarl_jax import cli, errors, make_algorithm, names, presets
+from metarl_jax.algorithms import ALGORITHMS
 from metarl_jax.benchmarks import physics
 from metarl_jax.cli.plot import distinct
 from metarl_jax.cli.train import parse_train
 from metarl_jax.config import to_json
+from metarl_jax.networks import MEMORIES, NETWORKS
 from metarl_jax.runs import metrics, runlog
-from metarl_jax.show import console, plots, streams
+from metarl_jax.show import console, plots, streams, tables
 from metarl_jax.show.plots import Setting
 
 HUGE = "100000000000"
@@ -83,26 +84,27 @@ def test_names_that_are_near():
         errors.lookup("", {"a": 0, "b": 0}, "letter")
 
 
-def test_help_needs_no_jax():
-    code = "import sys; from metarl_jax import cli; cli.main(['--help']); cli.main(['--version'])"
-    done = subprocess.run(
-        [sys.executable, "-c", f"{code}; print('jax' in sys.modules)"], capture_output=True, text=True
-    )
-    assert done.stdout.splitlines()[-1] == "False" and "metarl-jax 0." in done.stdout, done.stderr
+@pytest.mark.parametrize("word", ["--help", "--version", "list"])
+def test_what_answers_at_once_needs_no_jax(word):
+    code = f"import sys; from metarl_jax import cli; cli.main([{word!r}]); print('jax' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    *said, loaded = done.stdout.splitlines()
+    assert loaded == "False" and said, done.stderr
+
+
+def test_everything_that_can_be_made_has_a_name_and_a_line_about_it():
+    tables = {"PRESETS": presets.PRESETS, "ALGORITHMS": ALGORITHMS, "NETWORKS": NETWORKS, "MEMORIES": MEMORIES}
+    for table, made in tables.items():
+        assert list(getattr(names, table)) == list(made) and all(getattr(names, table).values())
 
 
 def test_no_home(tmp_path, monkeypatch):
     """Neither HOME nor a user of that number: no cache, and no directory called `~`."""
     monkeypatch.chdir(tmp_path)
-    for name in ("HOME", "XDG_CACHE_HOME"):
+    for name in ("HOME", "XDG_CACHE_HOME", "JAX_COMPILATION_CACHE_DIR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(os.path, "expanduser", lambda path: path)
-    before = jax.config.jax_compilation_cache_dir
-    try:
-        jax.config.update("jax_compilation_cache_dir", None)
-        assert cli.main(["plot"]) == 2 and jax.config.jax_compilation_cache_dir is None
-    finally:
-        jax.config.update("jax_compilation_cache_dir", before)
+    assert cli.main(["plot"]) == 2 and "JAX_COMPILATION_CACHE_DIR" not in os.environ
     assert not any(tmp_path.iterdir())
 
 
@@ -129,7 +131,7 @@ def test_a_reader_that_leaves(monkeypatch, name, error):
     with streams.lasting():
         for line in ("first", "second", "third"):
             print(line, file=getattr(sys, name), flush=True)
-            console.print_tables({line: {"a": "b"}})
+            tables.print_tables({line: {"a": "b"}})
     assert getattr(sys, name).getvalue().startswith("first") or name == "stdout"
 
 
@@ -186,7 +188,7 @@ def test_nothing_foreign_is_markup(capsys):
 
 
 @pytest.mark.parametrize(
-    ("paths", "names"),
+    ("paths", "labels"),
     [
         ("a/seed-0 b/seed-0 c/seed-0", "a b c"),
         ("a/seed-0 a/seed-1", "seed-0 seed-1"),
@@ -196,9 +198,9 @@ def test_nothing_foreign_is_markup(capsys):
         ("a/b/a b/b/b", "a/b/a b/b/b"),
     ],
 )
-def test_names_of_runs(paths, names):
+def test_names_of_runs(paths, labels):
     found = distinct([runlog.Path(path) for path in paths.split()])
-    assert len(set(found)) == len(found) and found == names.split()
+    assert len(set(found)) == len(found) and found == labels.split()
 
 
 def write_run(directory, seed, offset=0.0, **changes):
@@ -290,9 +292,9 @@ def test_what_is_no_environment(make_point, tiny_algorithms, tiny_policy):
 def test_the_first_example():
     """Of the package's docstring, as it stands there."""
     code = textwrap.dedent(metarl_jax.__doc__.partition(":\n\n")[2])
-    names = {}
-    exec(code, names)
-    assert names["state"].step == 1 and np.isfinite(names["metrics"]["return_after"])
+    made = {}
+    exec(code, made)
+    assert made["state"].step == 1 and np.isfinite(made["metrics"]["return_after"])
 
 
 # Runs that may only be read, and backends that are not there.

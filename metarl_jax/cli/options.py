@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
-from ..config import changed_fields
 from ..errors import ConfigError
 
 T = TypeVar("T")
@@ -128,6 +127,8 @@ def given(options: object, *names: str) -> dict[str, Any]:
 
 def differences(own: object, asked: object) -> dict[str, Any]:
     """The fields of `asked` whose values are not those of `own`, a configuration of the same kind."""
+    from ..config import changed_fields  # here: it takes JAX, which `metarl list` does without
+
     return {name: getattr(asked, name) for name in changed_fields(own, asked)}
 
 
