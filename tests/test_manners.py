@@ -4,10 +4,12 @@ import dataclasses
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,6 +26,7 @@ from metarl_jax.networks import MEMORIES, NETWORKS
 from metarl_jax.runs import metrics, runlog
 from metarl_jax.show import console, plots, streams, tables
 from metarl_jax.show.plots import Setting
+from metarl_jax.types import MetaEnv
 
 HUGE = "100000000000"
 
@@ -288,13 +291,25 @@ def test_what_is_no_environment(make_point, tiny_algorithms, tiny_policy):
         make_algorithm(tiny_algorithms["ppo"], Forgetful(), tiny_policy, 1)
 
 
+def run_an_iteration(code):
+    """What an example leaves behind."""
+    made = {"__name__": "example"}
+    exec(code, made)
+    assert made["state"].step == 1 and np.isfinite(made["metrics"]["return_after"])
+    return made
+
+
 @pytest.mark.slow
 def test_the_first_example():
     """Of the package's docstring, as it stands there."""
-    code = textwrap.dedent(metarl_jax.__doc__.partition(":\n\n")[2])
-    made = {}
-    exec(code, made)
-    assert made["state"].step == 1 and np.isfinite(made["metrics"]["return_after"])
+    run_an_iteration(textwrap.dedent(metarl_jax.__doc__.partition(":\n\n")[2]))
+
+
+def test_the_recipe_of_an_environment():
+    """README's, as it stands there; of what it shows, everything that an environment must have is used."""
+    (code,) = re.findall(r"```python\n(.*?)```", (Path(__file__).parents[1] / "README.md").read_text(), re.DOTALL)
+    made = run_an_iteration(code)
+    assert {name for name in MetaEnv.__annotations__ | vars(MetaEnv) if name[0] != "_"} <= set(vars(made["Line"]))
 
 
 # Runs that may only be read, and backends that are not there.
