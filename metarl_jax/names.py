@@ -1,7 +1,8 @@
 """Everything that has a name, with one line about it. It imports nothing, so that `metarl list` answers at once.
 
 Where a thing is made is said in the registry of the same name: `presets.PRESETS`, `algorithms.ALGORITHMS`,
-`networks.NETWORKS`, `networks.MEMORIES`. A summary that begins with "..." says how a thing differs from the one before.
+`networks.NETWORKS`, `networks.MEMORIES`, `learning.distributions.DISTRIBUTIONS`. A summary that begins with "..." says how a
+thing differs from the one before.
 """
 
 PRESETS = {
@@ -44,4 +45,16 @@ MEMORIES = {
     "selective": "Mamba's selective state-space model with its causal convolution",
     "gru": "gated recurrent unit",
     "lstm": "long short-term memory",
+}
+
+DISTRIBUTIONS = {
+    "gaussian": "draws are clipped to the action bounds",
+    "tanh-gaussian": "draws are squashed into the action bounds, which must be finite",
+}
+
+# Fields of configurations that hold a name, by class: what it may be, to whoever reads a file or a command line.
+FIELDS = {
+    "NetworkConfig": {"name": tuple(NETWORKS)},
+    "MemoryConfig": {"name": ("none", *MEMORIES)},
+    "PolicyConfig": {"distribution": tuple(DISTRIBUTIONS)},
 }

@@ -22,7 +22,9 @@ from metarl_jax.algorithms import ALGORITHMS
 from metarl_jax.algorithms.reptile import ReptileConfig
 from metarl_jax.cli.train import parse_train
 from metarl_jax.config import ExperimentConfig, from_json
+from metarl_jax.learning.distributions import DISTRIBUTIONS
 from metarl_jax.networks import MEMORIES, NETWORKS
+from metarl_jax.policies import ACTIONS
 from metarl_jax.runs import runlog, training
 from metarl_jax.show import console
 
@@ -217,8 +219,8 @@ def test_paths(metarl, copy_of, tmp_path):
         (("adapt", "--env", "cheetah-vel"), ("observations 2 and 17", "actions 2 and 6")),
         (("adapt", "--tasks", "0"), ("--tasks", "[1,")),
         (("adapt", "--checkpoint", "first"), ("latest",)),
-        (("adapt", "--actions", "mod"), ("choice of actions", "did you mean 'mode'")),
-        (("evaluate", "--actions", "mean"), ("choice of actions", "mode, sample")),
+        (("adapt", "--actions", "mod"), ("--actions", "did you mean 'mode'")),
+        (("evaluate", "--actions", "mean"), ("--actions", "mode, sample")),
         (("paths", "--tasks", "100"), ("--tasks", "20")),
         (("paths", "--seed", "-1"), ("--seed",)),
     ],
@@ -292,6 +294,69 @@ def option_names(config, prefix=""):
             yield from option_names(value, f"{prefix}{field.name}.")
         else:
             yield prefix + field.name.replace("_", "-")
+
+
+@pytest.mark.parametrize("command", [*cli.COMMANDS])
+def test_help_lists_names(metarl, monkeypatch, command):
+    """No option is mere text, none tells what Python calls it, and what has a name is listed."""
+    monkeypatch.setenv("COLUMNS", "1000")
+    code, out, _ = metarl(command, "--help")
+    assert code == 0 and not re.search(r"\bSTR\b|\{None\}", out)
+    listed = {"--env": envs.ENVIRONMENTS, "--physics": envs.BACKENDS, "--preset": presets.PRESETS}
+    listed |= {
+        "--algorithm": ALGORITHMS,
+        "--policy.memory.name": ["none", *MEMORIES],
+        "--policy.network.name": NETWORKS,
+    }
+    listed |= {"--policy.distribution": DISTRIBUTIONS, "--actions": ACTIONS, "--checkpoint": ["latest", "best"]}
+    found = dict(re.findall(r"(--[\w.-]+) \{(.*?)\}", out))  # but for those that are longer than a line
+    for option in found.keys() & listed.keys():
+        assert [name for name in found[option].split(",") if "NAME" not in name] == list(listed[option])
+    if command == "train":
+        assert out.startswith("usage: metarl train [PRESET] [--algorithm NAME]")
+        assert found.keys() & listed.keys() == listed.keys() - {"--env", "--actions", "--checkpoint"}
+        assert "--env {cheetah-dir,cheetah-dir/pearl" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        (["tr"], "train"),
+        (["train", "nav-m"], "nav-maml"),
+        (["train", "nav-maml", "--algorithm.inner.s"], "--algorithm.inner.steps --algorithm.inner.surrogate"),
+        (["train", "nav-maml", "--algorithm.inner.surrogate", ""], "ratio log_prob"),
+        (["train", "--policy.memory.name", "l"], "lru lstm"),
+        (["train", "--algorithm.optimizer.lr-schedule", "=", "co"], "constant cosine"),
+        (["train", "--env", "metaworld/reach-w"], "metaworld/reach-wall-v3"),
+        (["train", "--run-dir", "r"], ""),
+        (["sweep", "halfc"], "halfcheetah-ppo"),
+        (["evaluate", "run", "--checkpoint", ""], "latest best"),
+        (["bench", "thr"], "throughput"),
+    ],
+)
+def test_completion(scripts, words, completed):
+    ask = 'COMP_WORDS=(metarl "${@:2}"); COMP_CWORD=$(($# - 1)); source "$1"; _metarl; echo "${COMPREPLY[@]}"'
+    done = subprocess.run(["bash", "-c", ask, "bash", scripts / "bash", *words], capture_output=True, text=True)
+    assert (done.stdout.strip(), done.stderr) == (completed, "")
+
+
+@pytest.mark.parametrize("command", ["train", "sweep", "adapt", "evaluate"])
+def test_completion_knows_the_options_of_the_help(metarl, scripts, command):
+    (words,) = re.findall(rf'"{command} "\*\) words="(.*?)"', (scripts / "bash").read_text())
+    out = metarl(command, "--help")[1]
+    assert set(words.split()) == set(re.findall(r"(?<=[│,] )--[\w.-]+", out)) - {"--help"}
+
+
+@pytest.fixture(scope="module")
+def scripts(tmp_path_factory):
+    """A folder with the script for each shell."""
+    directory = tmp_path_factory.mktemp("completion")
+    for shell in ("bash", "zsh"):
+        with open(directory / shell, "w") as file, contextlib.redirect_stdout(file):
+            assert cli.main(["--completion", shell]) == 0
+    assert "bashcompinit" in (directory / "zsh").read_text()
+    assert (directory / "zsh").read_text().endswith((directory / "bash").read_text())
+    return directory
 
 
 @pytest.mark.parametrize("preset", presets.PRESETS)
@@ -390,6 +455,8 @@ def test_resume_with_an_edited_network(metarl, copy_of, monkeypatch):
     ("argv", "words"),
     [
         (["trane"], ["command", "did you mean 'train'"]),
+        (["--completion", "bahs"], ["shell", "did you mean 'bash'"]),
+        (["--completion"], ["shell", "choose from bash, zsh"]),
         (["train", "cheetah-dir-mam"], ["preset", "did you mean 'cheetah-dir-maml'"]),
         (["train", "--env", "cheeta-dir"], ["environment", "did you mean 'cheetah-dir'"]),
         (["train", "--algorithm", "maml-pp"], ["algorithm", "did you mean 'maml-ppo'"]),
@@ -400,7 +467,7 @@ def test_resume_with_an_edited_network(metarl, copy_of, monkeypatch):
         (["train", "--policy.network.name", "mlpp"], ["did you mean 'mlp'"]),
         (["train", "--horizon", "0"], ["horizon"]),
         (["train", "--env", "point", "--horizon", "-3"], ["horizon"]),
-        (["bench", "fysics", "--out", "tables"], ["benchmark", "did you mean 'physics'"]),
+        (["bench", "fysics", "--out", "tables"], ["did you mean 'physics'"]),
         (["evaluate", "nowhere"], ["nowhere"]),
         (["plot", "nowhere"], ["nowhere"]),
     ],

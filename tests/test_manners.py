@@ -22,6 +22,7 @@ from metarl_jax.benchmarks import physics
 from metarl_jax.cli.plot import distinct
 from metarl_jax.cli.train import parse_train
 from metarl_jax.config import to_json
+from metarl_jax.learning.distributions import DISTRIBUTIONS
 from metarl_jax.networks import MEMORIES, NETWORKS
 from metarl_jax.runs import metrics, runlog
 from metarl_jax.show import console, plots, streams, tables
@@ -39,7 +40,7 @@ HUGE = "100000000000"
         ("train nav-maml --iteration 3", "did you mean --iterations"),
         ("train nav-maml --horizon x", "--horizon: 'x' is not a whole number"),
         ("train nav-maml --algorithm.inner.lr fast", "--algorithm.inner.lr"),
-        ("train nav-maml --policy.network.activation foo", "'tanh', 'relu'"),
+        ("train nav-maml --policy.network.activation foo", "choose from gelu, relu, swish, tanh"),
         ("train nav-maml --policy.network.hidden", "hidden sizes must be positive"),
         ("train nav-maml --policy.network.hidden a", "--policy.network.hidden"),
         ("train nav-maml --policy.normalize-obs maybe", "maybe"),
@@ -97,6 +98,7 @@ def test_what_answers_at_once_needs_no_jax(word):
 
 def test_everything_that_can_be_made_has_a_name_and_a_line_about_it():
     tables = {"PRESETS": presets.PRESETS, "ALGORITHMS": ALGORITHMS, "NETWORKS": NETWORKS, "MEMORIES": MEMORIES}
+    tables |= {"DISTRIBUTIONS": DISTRIBUTIONS}
     for table, made in tables.items():
         assert list(getattr(names, table)) == list(made) and all(getattr(names, table).values())
 

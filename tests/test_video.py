@@ -360,7 +360,7 @@ def test_bad_values(metarl, tmp_path, argv, words):
         (["--task", "3"], ["--task", "3"]),
         (["--steps", "-1"], ["--steps"]),
         (["--checkpoint", "bset"], ["did you mean 'best'"]),
-        (["--actions", "mod"], ["choice of actions", "did you mean 'mode'"]),
+        (["--actions", "mod"], ["--actions", "did you mean 'mode'"]),
     ],
 )
 def test_bad_values_with_a_run(metarl, run, argv, words):

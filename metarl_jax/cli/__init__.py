@@ -42,12 +42,18 @@ def _run(argv: list[str]) -> int:
         print("usage: metarl COMMAND [options]   (metarl COMMAND --help describes them)\n")
         for name, summary in COMMANDS.items():
             print(f"  {name:10s}{summary}")
+        print("\nmetarl --completion bash (or zsh) prints a script by which the shell completes all of this.")
         return 0 if argv else 2
     if argv[0] == "--version":
         print(f"metarl-jax {importlib.metadata.version('metarl-jax')}")
         return 0
     try:
         _check_words(argv)
+        if argv[0] == "--completion":
+            from .completion import script
+
+            print(script(argv[1] if len(argv) > 1 else "", [*COMMANDS]), end="")
+            return 0
         lookup(argv[0], COMMANDS, "command")
         _keep_compiled_programs()
         return importlib.import_module(f".{argv[0]}", __name__).run(argv[1:])
