@@ -1,10 +1,14 @@
-"""Environments by name: `make("cheetah-dir", physics="mujoco")`. Importing this module imports no simulator."""
+"""Environments by name: `make("cheetah-dir", physics="mujoco")`. Importing this module imports neither a simulator nor JAX."""
+
+from __future__ import annotations
 
 import importlib
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import ConfigError, lookup
-from ..types import MetaEnv, Split, Suite
+
+if TYPE_CHECKING:
+    from ..types import MetaEnv, Split, Suite
 
 
 class Entry(NamedTuple):
@@ -154,13 +158,20 @@ METAWORLD_NAMES = {
     },
 }
 
+BACKENDS = {
+    "auto": "mujoco on CPU; warp (mjx where warp is missing) on CUDA; mjx on TPU",
+    "mujoco": "C MuJoCo on a pool of host threads: the fastest on CPU, works beside any device",
+    "mjx": "MuJoCo as an XLA program: CPU, GPU and TPU",
+    "warp": "MJX with NVIDIA Warp's kernels: CUDA (CPU for tests); needs the extra 'warp'",
+}
+
 
 def make(name: str, *, physics: str = "auto", horizon: int | None = None, split: Split = "train") -> MetaEnv | Suite:
     """Builds an environment, or a suite of them.
 
     Args:
       name: a key of `ENVIRONMENTS`, or a name of Meta-World.
-      physics: a key of `physics.BACKENDS`; "auto" for environments without physics.
+      physics: a key of `BACKENDS`; "auto" for environments without physics.
       horizon: steps per episode, where it should differ from the environment's own.
       split: which tasks `sample_task` draws from, for families with a fixed set of them.
 

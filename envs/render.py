@@ -20,7 +20,7 @@ from .navigation import NavigationEnv
 from .physics import PhysicsState
 
 _POINT_SECONDS = 0.1  # per step of the point, whose time has no unit
-_GOAL_RADIUS, _GOAL_COLOUR = 0.02, (0.1, 0.9, 0.2, 0.5)  # m; translucent green
+_GOAL_RADIUS, _GOAL_COLOUR = 0.02, (1.0, 0.0, 0.8, 0.7)  # m; magenta, which nothing in the scenes is; translucent
 # Two thirds of the time of drawing in software, for little to see.
 _LEFT_OUT = (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION)
 

@@ -5,13 +5,11 @@ import dataclasses
 import json
 import math
 import typing
-from collections.abc import Mapping
 from typing import Any
 
 from .algorithms import ALGORITHMS
 from .errors import ConfigError, check_worlds, lookup
-from .learning.distributions import DISTRIBUTIONS
-from .networks import MEMORIES, NETWORKS, MemoryConfig, NetworkConfig
+from .names import FIELDS
 from .policies import PolicyConfig
 from .types import Adaptation
 
@@ -148,14 +146,6 @@ def from_json(text: str) -> ExperimentConfig:
     return decode(ExperimentConfig, data | {"algorithm": decode(of_algorithm, fields, "algorithm")})
 
 
-# Fields that hold a name, and what it may be.
-_NAMES: dict[type, tuple[str, Mapping]] = {
-    NetworkConfig: ("name", NETWORKS),
-    MemoryConfig: ("name", {"none": None, **MEMORIES}),
-    PolicyConfig: ("distribution", DISTRIBUTIONS),
-}
-
-
 def decode(hint: Any, value: Any, where: str = "") -> Any:
     """Plain JSON as what a type says that it is.
 
@@ -206,9 +196,8 @@ def _decode_record(cls: Any, data: dict[str, Any], where: str) -> Any:
         name: x if dataclasses.is_dataclass(x) else decode(hints[name], x, _below(where, name))
         for name, x in data.items()
     }
-    if cls in _NAMES:
-        name, table = _NAMES[cls]
-        lookup(values[name], table, _below(where, name))
+    for name, known in FIELDS.get(cls.__name__, {}).items():
+        lookup(values[name], dict.fromkeys(known), _below(where, name))
     return cls(**values)
 
 

@@ -78,6 +78,11 @@ def adaptation(
     return jax.lax.scan(step, (params, first_history), jax.random.split(key, num_steps + 1))[1]
 
 
+def unstable_notes(count: int, num_worlds: int) -> list[str]:
+    """What is to be said where the simulation of some of all worlds blew up."""
+    return [f"the simulation of {count} of {num_worlds} worlds blew up: their episodes end there"] if count else []
+
+
 class Rows(NamedTuple):
     """Which tasks the N rows of an evaluation are of."""
 

@@ -1,8 +1,9 @@
-"""Named experiments. To add one: a line in PRESETS."""
+"""Named experiments. To add one: a line in _CONFIGS, and one about it in names.py."""
 
 import dataclasses
 from typing import NamedTuple
 
+from . import names
 from .algorithms.critic import CriticConfig
 from .algorithms.inner_loop import InnerLoopConfig
 from .algorithms.maml_ppo import MamlPpoConfig
@@ -26,8 +27,8 @@ class Preset(NamedTuple):
     summary: str
 
 
-def _navigation(algorithm: MamlPpoConfig | ReptileConfig, summary: str) -> Preset:
-    config = ExperimentConfig(
+def _navigation(algorithm: MamlPpoConfig | ReptileConfig) -> ExperimentConfig:
+    return ExperimentConfig(
         preset="",
         env="point/maml",
         iterations=150,
@@ -35,7 +36,6 @@ def _navigation(algorithm: MamlPpoConfig | ReptileConfig, summary: str) -> Prese
         policy=PolicyConfig(init_log_std=-0.5),
         algorithm=algorithm,
     )
-    return Preset(config, summary)
 
 
 _CHEETAH_MAML = ExperimentConfig(
@@ -103,34 +103,24 @@ def _small_memory(name: str) -> PolicyConfig:
 
 
 _NAVIGATION_OPTIMIZER = OptimizerConfig(lr=3e-3, lr_schedule="cosine")
-_PRESETS: dict[str, Preset] = {
-    "cheetah-dir-maml": Preset(
-        _CHEETAH_MAML,
-        "second-order MAML-PPO with learned step sizes on HalfCheetah-direction: the default, 6 minutes on 2 cores",
-    ),
-    "cheetah-dir-promp": Preset(
-        ExperimentConfig(
-            preset="",
-            env="cheetah-dir/promp",
-            iterations=1001,
-            algorithm=MamlPpoConfig(
-                num_tasks=40,
-                envs_per_task=20,
-                inner=InnerLoopConfig(lr=0.1),
-                inner_kl_coef=5e-4,
-                update=PpoUpdateConfig(epochs=5, clip=0.3),
-                optimizer=OptimizerConfig(lr=1e-3, max_grad_norm=float("inf")),
-            ),
+_CONFIGS: dict[str, ExperimentConfig] = {
+    "cheetah-dir-maml": _CHEETAH_MAML,
+    "cheetah-dir-promp": ExperimentConfig(
+        preset="",
+        env="cheetah-dir/promp",
+        iterations=1001,
+        algorithm=MamlPpoConfig(
+            num_tasks=40,
+            envs_per_task=20,
+            inner=InnerLoopConfig(lr=0.1),
+            inner_kl_coef=5e-4,
+            update=PpoUpdateConfig(epochs=5, clip=0.3),
+            optimizer=OptimizerConfig(lr=1e-3, max_grad_norm=float("inf")),
         ),
-        "ProMP's published settings (160k steps an iteration, 1001 iterations)",
     ),
-    "cheetah-vel-maml": Preset(
-        dataclasses.replace(_CHEETAH_MAML, env="cheetah-vel"),
-        "the same on HalfCheetah-velocity",
-    ),
+    "cheetah-vel-maml": dataclasses.replace(_CHEETAH_MAML, env="cheetah-vel"),
     "nav-maml": _navigation(
-        MamlPpoConfig(envs_per_task=20, inner=InnerLoopConfig(learn_lr=True), optimizer=_NAVIGATION_OPTIMIZER),
-        "second-order MAML-PPO on 2-D navigation",
+        MamlPpoConfig(envs_per_task=20, inner=InnerLoopConfig(learn_lr=True), optimizer=_NAVIGATION_OPTIMIZER)
     ),
     "nav-fomaml": _navigation(
         MamlPpoConfig(
@@ -138,133 +128,96 @@ _PRESETS: dict[str, Preset] = {
             first_order=True,
             inner=InnerLoopConfig(learn_lr=True),
             optimizer=_NAVIGATION_OPTIMIZER,
+        )
+    ),
+    "nav-reptile": _navigation(ReptileConfig(envs_per_task=20, optimizer=_NAVIGATION_OPTIMIZER)),
+    "ml1-reach-maml": dataclasses.replace(_METAWORLD_MAML, env="metaworld/reach-v3/ml1/fresh"),
+    "ml1-push-maml": dataclasses.replace(_METAWORLD_MAML, env="metaworld/push-v3/ml1/fresh", iterations=400),
+    "ml10-maml": dataclasses.replace(
+        _METAWORLD_MAML,
+        env="metaworld/ML10/fresh",
+        horizon=200,
+        iterations=1000,
+        evaluation=EvaluationConfig(tasks=250, horizon=500),
+        policy=dataclasses.replace(_CHEETAH_MAML.policy, network=NetworkConfig(hidden=(128, 128))),
+    ),
+    "mt10-ppo": ExperimentConfig(
+        preset="",
+        env="metaworld/MT10/one-hot",
+        horizon=200,
+        iterations=100,
+        policy=PolicyConfig(network=NetworkConfig(hidden=(128, 128)), init_log_std=-0.5, normalize_obs=True),
+        evaluation=EvaluationConfig(tasks=500, episodes=1, horizon=500),
+        algorithm=PpoConfig(
+            num_tasks=500,
+            envs_per_task=1,
+            unroll=200,
+            critic=CriticConfig(NetworkConfig(hidden=(128, 128)), reward_scale=0.01),
+            update=PpoUpdateConfig(epochs=4, minibatches=32),
+            optimizer=OptimizerConfig(lr=5e-4, max_grad_norm=0.5, lr_schedule="linear"),
         ),
-        "... with first-order gradients",
     ),
-    "nav-reptile": _navigation(
-        ReptileConfig(envs_per_task=20, optimizer=_NAVIGATION_OPTIMIZER),
-        "... with Reptile",
-    ),
-    "ml1-reach-maml": Preset(
-        dataclasses.replace(_METAWORLD_MAML, env="metaworld/reach-v3/ml1/fresh"),
-        "second-order MAML-PPO on Meta-World's reach, goal hidden; judged on ML1's 50 test goals, 500 steps",
-    ),
-    "ml1-push-maml": Preset(
-        dataclasses.replace(_METAWORLD_MAML, env="metaworld/push-v3/ml1/fresh", iterations=400),
-        "... on push",
-    ),
-    "ml10-maml": Preset(
-        dataclasses.replace(
-            _METAWORLD_MAML,
-            env="metaworld/ML10/fresh",
-            horizon=200,
-            iterations=1000,
-            evaluation=EvaluationConfig(tasks=250, horizon=500),
-            policy=dataclasses.replace(_CHEETAH_MAML.policy, network=NetworkConfig(hidden=(128, 128))),
+    "nav-sparse-rl2-s5": ExperimentConfig(
+        preset="",
+        env="point-sparse",
+        iterations=300,
+        window=5,
+        policy=_small_memory("s5"),
+        evaluation=EvaluationConfig(tasks=100, episodes=4),
+        algorithm=Rl2Config(
+            num_tasks=64,
+            envs_per_task=4,
+            chunk=40,
+            gamma=0.95,
+            update=PpoUpdateConfig(epochs=4, minibatches=4, entropy_coef=1e-2),
+            optimizer=OptimizerConfig(lr=1e-3, max_grad_norm=0.5, lr_schedule="linear"),
         ),
-        "... on ML10, two tasks of each family an iteration; judged on all 50 tasks of its 5 test families",
     ),
-    "mt10-ppo": Preset(
-        ExperimentConfig(
-            preset="",
-            env="metaworld/MT10/one-hot",
-            horizon=200,
-            iterations=100,
-            policy=PolicyConfig(network=NetworkConfig(hidden=(128, 128)), init_log_std=-0.5, normalize_obs=True),
-            evaluation=EvaluationConfig(tasks=500, episodes=1, horizon=500),
-            algorithm=PpoConfig(
-                num_tasks=500,
-                envs_per_task=1,
-                unroll=200,
-                critic=CriticConfig(NetworkConfig(hidden=(128, 128)), reward_scale=0.01),
-                update=PpoUpdateConfig(epochs=4, minibatches=32),
-                optimizer=OptimizerConfig(lr=5e-4, max_grad_norm=0.5, lr_schedule="linear"),
-            ),
+    "recall-rl2-s5": ExperimentConfig(
+        preset="",
+        env="recall",
+        iterations=150,
+        window=5,
+        # The action before is the noise that the cue is to be told from, and of an action only the sign counts.
+        policy=dataclasses.replace(_small_memory("s5"), init_log_std=-1.5),
+        evaluation=EvaluationConfig(tasks=100, episodes=1),
+        algorithm=Rl2Config(
+            num_tasks=128,  # one action of each trial's 200 matters
+            envs_per_task=1,
+            episodes=1,
+            chunk=200,  # the whole corridor: what is worth remembering shows at its end alone
+            shared_memory=True,
+            update=PpoUpdateConfig(epochs=5, minibatches=4, entropy_coef=1e-3),
+            optimizer=OptimizerConfig(lr=2e-3, max_grad_norm=0.5, lr_schedule="linear"),
         ),
-        "PPO on Meta-World's MT10, goal shown, all 50 goals of each task; judged on the same, 500 steps",
     ),
-    "nav-sparse-rl2-s5": Preset(
-        ExperimentConfig(
-            preset="",
-            env="point-sparse",
-            iterations=300,
-            window=5,
-            policy=_small_memory("s5"),
-            evaluation=EvaluationConfig(tasks=100, episodes=4),
-            algorithm=Rl2Config(
-                num_tasks=64,
-                envs_per_task=4,
-                chunk=40,
-                gamma=0.95,
-                update=PpoUpdateConfig(epochs=4, minibatches=4, entropy_coef=1e-2),
-                optimizer=OptimizerConfig(lr=1e-3, max_grad_norm=0.5, lr_schedule="linear"),
-            ),
+    "cheetah-vel-rl2": _RL2,
+    "cheetah-dir-rl2-s5": dataclasses.replace(
+        _RL2, env="cheetah-dir", policy=dataclasses.replace(_RL2.policy, memory=MemoryConfig("s5", width=128))
+    ),
+    "ml1-reach-rl2": _rl2_metaworld("s5", env="metaworld/reach-v3/ml1/fresh", iterations=250),
+    "ml1-push-rl2-s5": _rl2_metaworld("s5", env="metaworld/push-v3/ml1/fresh", iterations=500),
+    "ml10-rl2": _rl2_metaworld(
+        "gru",
+        env="metaworld/ML10/fresh",
+        iterations=2000,
+        evaluation=EvaluationConfig(tasks=250, episodes=2),
+    ),
+    "halfcheetah-ppo": ExperimentConfig(
+        preset="",
+        env="halfcheetah-v5",
+        iterations=900,
+        policy=PolicyConfig(normalize_obs=True),
+        evaluation=EvaluationConfig(tasks=20, episodes=1),
+        algorithm=PpoConfig(
+            critic=CriticConfig(reward_scale=0.1),
+            update=PpoUpdateConfig(epochs=5, minibatches=16),
+            optimizer=OptimizerConfig(lr=3e-4, max_grad_norm=0.5, lr_schedule="linear"),
         ),
-        "RL^2 with an S5 memory on sparse 2-D navigation: the first episode explores",
-    ),
-    "recall-rl2-s5": Preset(
-        ExperimentConfig(
-            preset="",
-            env="recall",
-            iterations=150,
-            window=5,
-            # The action before is the noise that the cue is to be told from, and of an action only the sign counts.
-            policy=dataclasses.replace(_small_memory("s5"), init_log_std=-1.5),
-            evaluation=EvaluationConfig(tasks=100, episodes=1),
-            algorithm=Rl2Config(
-                num_tasks=128,  # one action of each trial's 200 matters
-                envs_per_task=1,
-                episodes=1,
-                chunk=200,  # the whole corridor: what is worth remembering shows at its end alone
-                shared_memory=True,
-                update=PpoUpdateConfig(epochs=5, minibatches=4, entropy_coef=1e-3),
-                optimizer=OptimizerConfig(lr=2e-3, max_grad_norm=0.5, lr_schedule="linear"),
-            ),
-        ),
-        "PPO with an S5 memory in a corridor of 200 steps, where the first observation says how the last must be answered",
-    ),
-    "cheetah-vel-rl2": Preset(_RL2, "RL^2 with a GRU on HalfCheetah-velocity, 200 steps per episode, two per trial"),
-    "cheetah-dir-rl2-s5": Preset(
-        dataclasses.replace(
-            _RL2, env="cheetah-dir", policy=dataclasses.replace(_RL2.policy, memory=MemoryConfig("s5", width=128))
-        ),
-        "RL^2 with an S5 memory on HalfCheetah-direction",
-    ),
-    "ml1-reach-rl2": Preset(
-        _rl2_metaworld("s5", env="metaworld/reach-v3/ml1/fresh", iterations=250),
-        "RL^2 with an S5 memory on Meta-World's reach, goal hidden; judged on ML1's 50 test goals, 500 steps",
-    ),
-    "ml1-push-rl2-s5": Preset(
-        _rl2_metaworld("s5", env="metaworld/push-v3/ml1/fresh", iterations=500),
-        "... on push",
-    ),
-    "ml10-rl2": Preset(
-        _rl2_metaworld(
-            "gru",
-            env="metaworld/ML10/fresh",
-            iterations=2000,
-            evaluation=EvaluationConfig(tasks=250, episodes=2),
-        ),
-        "... with a GRU on ML10; judged on all 50 tasks of its 5 test families",
-    ),
-    "halfcheetah-ppo": Preset(
-        ExperimentConfig(
-            preset="",
-            env="halfcheetah-v5",
-            iterations=900,
-            policy=PolicyConfig(normalize_obs=True),
-            evaluation=EvaluationConfig(tasks=20, episodes=1),
-            algorithm=PpoConfig(
-                critic=CriticConfig(reward_scale=0.1),
-                update=PpoUpdateConfig(epochs=5, minibatches=16),
-                optimizer=OptimizerConfig(lr=3e-4, max_grad_norm=0.5, lr_schedule="linear"),
-            ),
-        ),
-        "PPO on Gymnasium's HalfCheetah-v5",
     ),
 }
 PRESETS = {
-    name: preset._replace(config=dataclasses.replace(preset.config, preset=name)) for name, preset in _PRESETS.items()
+    name: Preset(dataclasses.replace(config, preset=name), names.PRESETS[name]) for name, config in _CONFIGS.items()
 }
 
 

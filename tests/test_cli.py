@@ -22,7 +22,9 @@ from metarl_jax.algorithms import ALGORITHMS
 from metarl_jax.algorithms.reptile import ReptileConfig
 from metarl_jax.cli.train import parse_train
 from metarl_jax.config import ExperimentConfig, from_json
+from metarl_jax.learning.distributions import DISTRIBUTIONS
 from metarl_jax.networks import MEMORIES, NETWORKS
+from metarl_jax.policies import ACTIONS
 from metarl_jax.runs import runlog, training
 from metarl_jax.show import console
 
@@ -154,9 +156,11 @@ def test_evaluations_do_not_overwrite_each_other(metarl, copy_of):
         assert len(new) == len(before) + 2 * count and all(new[name] == content for name, content in before.items())
     drawn, likely = (json.loads(new[Path("eval", f"iteration-2{end}.json")]) for end in ("", "-actions-mode"))
     assert (drawn["actions"], likely["actions"]) == ("sample", "mode") and drawn["returns"] != likely["returns"]
+    figure = copy_of / "plots" / "adaptation-iteration-2.png"
+    figure.unlink()
     assert metarl("evaluate", copy_of)[0] == 0  # as the run was judged at its end
     new = files(copy_of)
-    assert len(new) == len(before) + 2 * len(asked) + 1 and all(new[name] == before[name] for name in before)
+    assert len(new) == len(before) + 2 * len(asked) and all(new[name] == before[name] for name in before)
 
 
 def test_a_run_is_judged_as_it_was_trained(metarl, tmp_path):
@@ -194,6 +198,9 @@ def test_adapt(metarl, copy_of):
     assert f"{report['gain']['mean']:.2f}" in out and str(path) in out
     assert report["online"]["replay"] == 2 and report["env"] == "point-sparse"
     assert report["actions"] == "mode" and "-actions-mode-" in path.stem
+    assert metarl("adapt", copy_of, *argv, "--physics", "auto")[0] == 0  # which is the run's own
+    (path_of_own,) = (copy_of / "eval").glob("online-point-iteration-*.json")
+    assert path_of_own.name == path.name.replace("point-sparse", "point")
     assert matplotlib.image.imread(copy_of / "plots" / f"{path.stem}.png").std() > 0.0
 
 
@@ -212,8 +219,8 @@ def test_paths(metarl, copy_of, tmp_path):
         (("adapt", "--env", "cheetah-vel"), ("observations 2 and 17", "actions 2 and 6")),
         (("adapt", "--tasks", "0"), ("--tasks", "[1,")),
         (("adapt", "--checkpoint", "first"), ("latest",)),
-        (("adapt", "--actions", "mod"), ("choice of actions", "did you mean 'mode'")),
-        (("evaluate", "--actions", "mean"), ("choice of actions", "mode, sample")),
+        (("adapt", "--actions", "mod"), ("--actions", "did you mean 'mode'")),
+        (("evaluate", "--actions", "mean"), ("--actions", "mode, sample")),
         (("paths", "--tasks", "100"), ("--tasks", "20")),
         (("paths", "--seed", "-1"), ("--seed",)),
     ],
@@ -289,6 +296,69 @@ def option_names(config, prefix=""):
             yield prefix + field.name.replace("_", "-")
 
 
+@pytest.mark.parametrize("command", [*cli.COMMANDS])
+def test_help_lists_names(metarl, monkeypatch, command):
+    """No option is mere text, none tells what Python calls it, and what has a name is listed."""
+    monkeypatch.setenv("COLUMNS", "1000")
+    code, out, _ = metarl(command, "--help")
+    assert code == 0 and not re.search(r"\bSTR\b|\{None\}", out)
+    listed = {"--env": envs.ENVIRONMENTS, "--physics": envs.BACKENDS, "--preset": presets.PRESETS}
+    listed |= {
+        "--algorithm": ALGORITHMS,
+        "--policy.memory.name": ["none", *MEMORIES],
+        "--policy.network.name": NETWORKS,
+    }
+    listed |= {"--policy.distribution": DISTRIBUTIONS, "--actions": ACTIONS, "--checkpoint": ["latest", "best"]}
+    found = dict(re.findall(r"(--[\w.-]+) \{(.*?)\}", out))  # but for those that are longer than a line
+    for option in found.keys() & listed.keys():
+        assert [name for name in found[option].split(",") if "NAME" not in name] == list(listed[option])
+    if command == "train":
+        assert out.startswith("usage: metarl train [PRESET] [--algorithm NAME]")
+        assert found.keys() & listed.keys() == listed.keys() - {"--env", "--actions", "--checkpoint"}
+        assert "--env {cheetah-dir,cheetah-dir/pearl" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        (["tr"], "train"),
+        (["train", "nav-m"], "nav-maml"),
+        (["train", "nav-maml", "--algorithm.inner.s"], "--algorithm.inner.steps --algorithm.inner.surrogate"),
+        (["train", "nav-maml", "--algorithm.inner.surrogate", ""], "ratio log_prob"),
+        (["train", "--policy.memory.name", "l"], "lru lstm"),
+        (["train", "--algorithm.optimizer.lr-schedule", "=", "co"], "constant cosine"),
+        (["train", "--env", "metaworld/reach-w"], "metaworld/reach-wall-v3"),
+        (["train", "--run-dir", "r"], ""),
+        (["sweep", "halfc"], "halfcheetah-ppo"),
+        (["evaluate", "run", "--checkpoint", ""], "latest best"),
+        (["bench", "thr"], "throughput"),
+    ],
+)
+def test_completion(scripts, words, completed):
+    ask = 'COMP_WORDS=(metarl "${@:2}"); COMP_CWORD=$(($# - 1)); source "$1"; _metarl; echo "${COMPREPLY[@]}"'
+    done = subprocess.run(["bash", "-c", ask, "bash", scripts / "bash", *words], capture_output=True, text=True)
+    assert (done.stdout.strip(), done.stderr) == (completed, "")
+
+
+@pytest.mark.parametrize("command", ["train", "sweep", "adapt", "evaluate"])
+def test_completion_knows_the_options_of_the_help(metarl, scripts, command):
+    (words,) = re.findall(rf'"{command} "\*\) words="(.*?)"', (scripts / "bash").read_text())
+    out = metarl(command, "--help")[1]
+    assert set(words.split()) == set(re.findall(r"(?<=[│,] )--[\w.-]+", out)) - {"--help"}
+
+
+@pytest.fixture(scope="module")
+def scripts(tmp_path_factory):
+    """A folder with the script for each shell."""
+    directory = tmp_path_factory.mktemp("completion")
+    for shell in ("bash", "zsh"):
+        with open(directory / shell, "w") as file, contextlib.redirect_stdout(file):
+            assert cli.main(["--completion", shell]) == 0
+    assert "bashcompinit" in (directory / "zsh").read_text()
+    assert (directory / "zsh").read_text().endswith((directory / "bash").read_text())
+    return directory
+
+
 @pytest.mark.parametrize("preset", presets.PRESETS)
 def test_help_names_every_field(metarl, preset):
     out = metarl("train", preset, "--help")[1]
@@ -322,6 +392,8 @@ def test_resume_with_more_iterations(metarl, copy_of):
     assert code == 0, err
     assert [row["iteration"] for row in runlog.read_metrics(copy_of)] == [1, 2, 3]
     assert json.loads((copy_of / "summary.json").read_text())["iterations"] == 3
+    names = {path.name for path in (copy_of / "plots").glob("adaptation*")}
+    assert names == {f"adaptation-iteration-{i}.png" for i in (2, 3)}  # that of the first evaluation stays
 
 
 @pytest.mark.parametrize(
@@ -383,6 +455,8 @@ def test_resume_with_an_edited_network(metarl, copy_of, monkeypatch):
     ("argv", "words"),
     [
         (["trane"], ["command", "did you mean 'train'"]),
+        (["--completion", "bahs"], ["shell", "did you mean 'bash'"]),
+        (["--completion"], ["shell", "choose from bash, zsh"]),
         (["train", "cheetah-dir-mam"], ["preset", "did you mean 'cheetah-dir-maml'"]),
         (["train", "--env", "cheeta-dir"], ["environment", "did you mean 'cheetah-dir'"]),
         (["train", "--algorithm", "maml-pp"], ["algorithm", "did you mean 'maml-ppo'"]),
@@ -393,7 +467,7 @@ def test_resume_with_an_edited_network(metarl, copy_of, monkeypatch):
         (["train", "--policy.network.name", "mlpp"], ["did you mean 'mlp'"]),
         (["train", "--horizon", "0"], ["horizon"]),
         (["train", "--env", "point", "--horizon", "-3"], ["horizon"]),
-        (["bench", "fysics", "--out", "tables"], ["benchmark", "did you mean 'physics'"]),
+        (["bench", "fysics", "--out", "tables"], ["did you mean 'physics'"]),
         (["evaluate", "nowhere"], ["nowhere"]),
         (["plot", "nowhere"], ["nowhere"]),
     ],

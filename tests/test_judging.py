@@ -179,7 +179,7 @@ def test_success_is_a_mean(tmp_path):
     low, high = summary["success_after"]["mean_interval"]
     assert low < 0.75 < 0.85 < high
     assert (summary["tasks"], summary["held_out"]) == ("100 held-out tasks", True)
-    assert (tmp_path / "plots" / "adaptation.png").exists()
+    assert (tmp_path / "plots" / "adaptation-iteration-3.png").exists()
 
 
 TWO, THREE, NONE = jnp.array([0.0, -0.0, 1.0])[1:], jnp.array([1.0, 2.0, 3.0]), None

@@ -4,25 +4,30 @@ import dataclasses
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
 from scipy import stats
 
 import metarl_jax
-from metarl_jax import cli, errors, make_algorithm, presets
+from metarl_jax import cli, errors, make_algorithm, names, presets
+from metarl_jax.algorithms import ALGORITHMS
 from metarl_jax.benchmarks import physics
 from metarl_jax.cli.plot import distinct
 from metarl_jax.cli.train import parse_train
 from metarl_jax.config import to_json
+from metarl_jax.learning.distributions import DISTRIBUTIONS
+from metarl_jax.networks import MEMORIES, NETWORKS
 from metarl_jax.runs import metrics, runlog
-from metarl_jax.show import console, plots, streams
+from metarl_jax.show import console, plots, streams, tables
 from metarl_jax.show.plots import Setting
+from metarl_jax.types import MetaEnv
 
 HUGE = "100000000000"
 
@@ -35,7 +40,7 @@ HUGE = "100000000000"
         ("train nav-maml --iteration 3", "did you mean --iterations"),
         ("train nav-maml --horizon x", "--horizon: 'x' is not a whole number"),
         ("train nav-maml --algorithm.inner.lr fast", "--algorithm.inner.lr"),
-        ("train nav-maml --policy.network.activation foo", "'tanh', 'relu'"),
+        ("train nav-maml --policy.network.activation foo", "choose from gelu, relu, swish, tanh"),
         ("train nav-maml --policy.network.hidden", "hidden sizes must be positive"),
         ("train nav-maml --policy.network.hidden a", "--policy.network.hidden"),
         ("train nav-maml --policy.normalize-obs maybe", "maybe"),
@@ -83,26 +88,28 @@ def test_names_that_are_near():
         errors.lookup("", {"a": 0, "b": 0}, "letter")
 
 
-def test_help_needs_no_jax():
-    code = "import sys; from metarl_jax import cli; cli.main(['--help']); cli.main(['--version'])"
-    done = subprocess.run(
-        [sys.executable, "-c", f"{code}; print('jax' in sys.modules)"], capture_output=True, text=True
-    )
-    assert done.stdout.splitlines()[-1] == "False" and "metarl-jax 0." in done.stdout, done.stderr
+@pytest.mark.parametrize("word", ["--help", "--version", "list"])
+def test_what_answers_at_once_needs_no_jax(word):
+    code = f"import sys; from metarl_jax import cli; cli.main([{word!r}]); print('jax' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    *said, loaded = done.stdout.splitlines()
+    assert loaded == "False" and said, done.stderr
+
+
+def test_everything_that_can_be_made_has_a_name_and_a_line_about_it():
+    tables = {"PRESETS": presets.PRESETS, "ALGORITHMS": ALGORITHMS, "NETWORKS": NETWORKS, "MEMORIES": MEMORIES}
+    tables |= {"DISTRIBUTIONS": DISTRIBUTIONS}
+    for table, made in tables.items():
+        assert list(getattr(names, table)) == list(made) and all(getattr(names, table).values())
 
 
 def test_no_home(tmp_path, monkeypatch):
     """Neither HOME nor a user of that number: no cache, and no directory called `~`."""
     monkeypatch.chdir(tmp_path)
-    for name in ("HOME", "XDG_CACHE_HOME"):
+    for name in ("HOME", "XDG_CACHE_HOME", "JAX_COMPILATION_CACHE_DIR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(os.path, "expanduser", lambda path: path)
-    before = jax.config.jax_compilation_cache_dir
-    try:
-        jax.config.update("jax_compilation_cache_dir", None)
-        assert cli.main(["plot"]) == 2 and jax.config.jax_compilation_cache_dir is None
-    finally:
-        jax.config.update("jax_compilation_cache_dir", before)
+    assert cli.main(["plot"]) == 2 and "JAX_COMPILATION_CACHE_DIR" not in os.environ
     assert not any(tmp_path.iterdir())
 
 
@@ -129,7 +136,7 @@ def test_a_reader_that_leaves(monkeypatch, name, error):
     with streams.lasting():
         for line in ("first", "second", "third"):
             print(line, file=getattr(sys, name), flush=True)
-            console.print_tables({line: {"a": "b"}})
+            tables.print_tables({line: {"a": "b"}})
     assert getattr(sys, name).getvalue().startswith("first") or name == "stdout"
 
 
@@ -159,6 +166,19 @@ def test_only_the_result_on_standard_output(monkeypatch, capfd):
     assert json.loads(out)["rows"] == [{"steps": 1}] and "warp" in err
 
 
+@pytest.mark.parametrize(("backend", "error"), [("mjx", ""), ("warp", "needs the extra of that name")])
+def test_nothing_is_said_of_what_an_import_does_not_find(backend, error):
+    """MJX prints that Warp is not installed; our own error says so where Warp was asked for."""
+    code = (
+        "import sys; sys.modules['warp'] = None; sys.modules['warp.config'] = None; import importlib.util, mujoco;"
+        "find = importlib.util.find_spec; importlib.util.find_spec = lambda name: None if name == 'warp' else find(name);"
+        "from metarl_jax.envs.physics import make_physics;"
+        f"make_physics(mujoco.MjModel.from_xml_string('<mujoco/>'), 1, {backend!r})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "" and error in done.stderr and bool(error) == bool(done.returncode), done.stderr
+
+
 def test_nothing_foreign_is_markup(capsys):
     point = {"mean": 1.0, "iqm": 1.0, "interval": (0.0, 2.0), "mean_interval": (0.0, 2.0)}
     summary = dict.fromkeys(("iterations", "env_steps", "wall_seconds", "compile_seconds", "train_seconds", "seed"), 1)
@@ -173,7 +193,7 @@ def test_nothing_foreign_is_markup(capsys):
 
 
 @pytest.mark.parametrize(
-    ("paths", "names"),
+    ("paths", "labels"),
     [
         ("a/seed-0 b/seed-0 c/seed-0", "a b c"),
         ("a/seed-0 a/seed-1", "seed-0 seed-1"),
@@ -183,9 +203,9 @@ def test_nothing_foreign_is_markup(capsys):
         ("a/b/a b/b/b", "a/b/a b/b/b"),
     ],
 )
-def test_names_of_runs(paths, names):
+def test_names_of_runs(paths, labels):
     found = distinct([runlog.Path(path) for path in paths.split()])
-    assert len(set(found)) == len(found) and found == names.split()
+    assert len(set(found)) == len(found) and found == labels.split()
 
 
 def write_run(directory, seed, offset=0.0, **changes):
@@ -240,6 +260,25 @@ def test_a_flat_curve_has_a_sane_scale(tmp_path, monkeypatch):
     assert high - low >= 1.9
 
 
+def test_paths_show_start_time_and_goals(tmp_path, monkeypatch):
+    """In every panel: the frame holds the goals, which no path comes near, and one bar says which colour is which step."""
+    drawn = []
+    monkeypatch.setattr(plots, "_finish", lambda figure, panels, path: drawn.append(figure))
+    goals = np.array([[3.0, 0.0], [0.0, -4.0]])
+    ways = np.cumsum(np.full((2, 2, 6, 2), 0.1), axis=2)
+    plots.paths(ways, goals, np.zeros((2, 2)), tmp_path / "x.png")
+    *panels, bar = drawn[0].axes
+    assert len(panels) == 4 and bar.get_ylabel() == "step"
+    for axes in panels:
+        (low, high), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+        assert low < 0 and high > 3.2 and bottom < -4.2 and top > 0.6
+        (steps,) = axes.collections
+        np.testing.assert_array_equal(steps.get_array(), np.arange(6))
+        (start,) = [line for line in axes.get_lines() if line.get_label() == "start"]
+        assert (*start.get_xdata(), *start.get_ydata()) == (0.1, 0.1)
+    assert {text.get_text() for text in drawn[0].legends[0].get_texts()} == {"goal", "start"}
+
+
 # From Python.
 
 
@@ -254,13 +293,25 @@ def test_what_is_no_environment(make_point, tiny_algorithms, tiny_policy):
         make_algorithm(tiny_algorithms["ppo"], Forgetful(), tiny_policy, 1)
 
 
+def run_an_iteration(code):
+    """What an example leaves behind."""
+    made = {"__name__": "example"}
+    exec(code, made)
+    assert made["state"].step == 1 and np.isfinite(made["metrics"]["return_after"])
+    return made
+
+
 @pytest.mark.slow
 def test_the_first_example():
     """Of the package's docstring, as it stands there."""
-    code = textwrap.dedent(metarl_jax.__doc__.partition(":\n\n")[2])
-    names = {}
-    exec(code, names)
-    assert names["state"].step == 1 and np.isfinite(names["metrics"]["return_after"])
+    run_an_iteration(textwrap.dedent(metarl_jax.__doc__.partition(":\n\n")[2]))
+
+
+def test_the_recipe_of_an_environment():
+    """README's, as it stands there; of what it shows, everything that an environment must have is used."""
+    (code,) = re.findall(r"```python\n(.*?)```", (Path(__file__).parents[1] / "README.md").read_text(), re.DOTALL)
+    made = run_an_iteration(code)
+    assert {name for name in MetaEnv.__annotations__ | vars(MetaEnv) if name[0] != "_"} <= set(vars(made["Line"]))
 
 
 # Runs that may only be read, and backends that are not there.

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from metarl_jax import cli, evaluation, presets
+from metarl_jax.cli import hosts
 from metarl_jax.errors import ConfigError
 from metarl_jax.runs import children, sweep
 from metarl_jax.runs.runlog import RunLog
@@ -105,8 +106,35 @@ def test_table_over_seeds(tmp_path, capsys, monkeypatch, num_seeds):
     few = num_seeds == 3
     assert ("seeds: " + ", ".join(f"{x:.2f}" for x in returns.mean(axis=1)) in out) == few
     assert ("fewer than 5 seeds" in out) == few and ("nothing of other seeds" in out) == (num_seeds == 1)
-    plots.settings([row], tmp_path / "table.png", "table")
+    plots.settings([row], [], tmp_path / "table.png", "table")
     assert matplotlib.image.imread(tmp_path / "table.png").std() > 0.0
+
+
+@pytest.mark.parametrize(
+    ("grid", "scale", "places", "labels"),
+    [
+        (["algorithm.inner.lr=0.01,0.1,1"], "log", [[0.01, 0.1, 1.0]], [""]),
+        (["algorithm.inner.steps=1,2,4"], "linear", [[1, 2, 4]], [""]),
+        (["algorithm.inner.lr=0,0.5"], "linear", [[0, 0.5]], [""]),
+        (["env=point,point-sparse", "horizon=10,200"], "log", [[10, 200]] * 2, ["env=point ", "env=point-sparse "]),
+        (["env=point,point-sparse"], "linear", [[0, 1]], [""]),
+        (["algorithm.optimizer.max_grad_norm=1,inf"], "linear", [[0, 1]], [""]),
+    ],
+)
+def test_numbers_have_an_axis_of_numbers(tmp_path, monkeypatch, grid, scale, places, labels):
+    """Logarithmic over a decade and more; names, and what is no number to draw, stand side by side."""
+    drawn = []
+    monkeypatch.setattr(plots, "_finish", lambda figure, panels, path: drawn.append(panels["return"]))
+    cells = sweep.expand(tmp_path, ["nav-maml"], grid, [0])
+    point = {"iqm": 1.0, "interval": None, "iqm_of_each": [1.0]}
+    rows = [{"settings": cell.name, **cell.settings, "return": point} for cell in cells]
+    plots.settings(rows, list(cells[0].settings), tmp_path / "x.png", "title")
+    (axes,) = drawn
+    assert axes.get_xscale() == scale
+    assert [list(bars[0].get_xdata()) for bars in axes.containers] == places
+    assert [bars.get_label().removesuffix("IQM, 95 % interval") for bars in axes.containers] == labels
+    names = [tick.get_text() for tick in axes.get_xticklabels()]
+    assert (names == [cell.name for cell in cells]) == (places == [[0, 1]])
 
 
 def test_the_same_command_goes_on(swept, capfd):
@@ -169,6 +197,20 @@ def test_children_end_with_their_parent():
     while time.monotonic() < deadline and _runs(child):
         time.sleep(0.05)
     assert not _runs(child)
+
+
+def test_the_watcher_of_a_host_starts_its_child_as_a_sweep_does(tmp_path, monkeypatch):
+    """The pipe that the child takes for our end is closed once it has ended, and its exit code is ours."""
+    started, start = [], children.start
+
+    def start_another(command, mark, **options):
+        code = f"import os, sys; os.read(0, 1) if {mark!r} not in os.environ else sys.exit(3)"
+        started.append(start([command[0], "-c", code], mark, **options))
+        return started[0]
+
+    monkeypatch.setattr(children, "start", start_another)
+    monkeypatch.setattr(hosts.signal, "signal", lambda *_: None)
+    assert hosts.watch(["nav-maml"], tmp_path) == 3 and started[0].stdin.closed
 
 
 def _runs(pid):

@@ -11,14 +11,16 @@ import numpy as np
 import pytest
 
 from metarl_jax import envs, rollout
-from metarl_jax.algorithms import make_algorithm
+from metarl_jax.algorithms import make_algorithm, online
 from metarl_jax.config import EvaluationConfig, ExperimentConfig
 from metarl_jax.envs.locomotion.bodies import HALF_CHEETAH, HOPPER
 from metarl_jax.envs.physics import complaints, is_unstable, make_physics
 from metarl_jax.envs.physics import mujoco as c_backend
 from metarl_jax.learning import returns
+from metarl_jax.policies import make_policy
 from metarl_jax.rollout import ActionSample
 from metarl_jax.runs import judging, runlog, training
+from metarl_jax.show import console
 from metarl_jax.types import EnvSpec, TimeStep
 
 warp_is_missing = importlib.util.find_spec("warp") is None
@@ -251,6 +253,28 @@ def test_an_iteration_with_worlds_that_blow_up(make_mine, tiny_algorithms, tiny_
     assert all(
         np.isfinite(x).all() for x in jax.tree.leaves((state.params, state.obs_stats, state.kept.by_task.rollout))
     )
+
+
+def test_learning_on_where_worlds_blow_up(make_mine, tiny_algorithms, tiny_policy, monkeypatch, capsys):
+    """Those of all episodes are counted: learnt from, and of both policies that are compared."""
+    env, hits = make_mine(), []
+    algorithm, policy = make_algorithm(tiny_algorithms["ppo"], env, tiny_policy, 1), make_policy(tiny_policy, env.spec)
+    config = online.OnlineConfig(episodes=3, replay=2, steps=1, ensemble=2)
+    play = online.play_episodes
+    noting = hits_of(lambda *args: play(*args)[::-1], hits)
+    monkeypatch.setattr(online, "play_episodes", lambda *args: noting(*args)[::-1])
+
+    @jax.jit
+    def compare(key):
+        return online.compare(config, online.Subject(algorithm, policy, env), algorithm.init(key), key, (4, 5), 0)
+
+    report = online.report(config, compare(jax.random.key(0)))
+    jax.effects_barrier()
+    assert sum(report["unstable_worlds"].values()) == sum(hits) > 0 and len(hits) == 1 + 3 + 2
+    (note,) = report["notes"]
+    assert note.startswith(f"the simulation of {sum(hits)} of {4 * (2 + 3) + 2 * 20} worlds blew up")
+    console.print_online(report | {"env": "mine", "tasks": 4})
+    assert note in capsys.readouterr().out.replace("\n", " ")
 
 
 def test_a_warning_is_said_once(capfd):

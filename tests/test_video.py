@@ -1,5 +1,6 @@
 """Films: frames against MuJoCo's own renderer, files read back by other libraries, and what bad input is answered."""
 
+import colorsys
 import importlib.util
 import itertools
 import os
@@ -140,8 +141,9 @@ def test_the_goal_is_shown_though_hidden_from_the_policy(working_gl):
         left, right = (frame.astype(int) for frame in view.draw(first, tasks))
     changed = np.abs(left - right).max(axis=-1) > 0
     assert 0 < changed.mean() < 0.05
-    greener = [np.argwhere(sign * (left - right)[..., 1] > 20)[:, 1].mean() for sign in (1, -1)]  # columns
-    assert greener[0] < greener[1] - 5
+    difference = (left - right) @ [1, -1, 1]  # of how magenta they are
+    balls = [np.argwhere(sign * difference > 20)[:, 1].mean() for sign in (1, -1)]  # columns
+    assert balls[0] < balls[1] - 5
 
 
 def test_worlds_with_a_moving_fixture_and_nothing_hidden_in_the_model(working_gl):
@@ -157,6 +159,19 @@ def test_worlds_with_a_moving_fixture_and_nothing_hidden_in_the_model(working_gl
     with render.open_view(env, None, (32, 32), working_gl) as view:
         (frame,) = view.draw(states, None)
     assert frame.std() > 10
+
+
+@pytest.mark.parametrize("name", ["reach-v3", "button-press-v3", "soccer-v3"])
+def test_the_goal_has_a_colour_of_its_own(name):
+    """Of no finger, and of nothing else in sight: its hue is 40 degrees and more from that of every colour with one."""
+    from metarl_jax.envs import render
+
+    model = envs.make(f"metaworld/{name}").visible_model()
+    seen = [rgba for rgba in (*model.geom_rgba, *model.mat_rgba) if rgba[3] > 0]
+    hues = [colorsys.rgb_to_hsv(*map(float, rgba[:3])) for rgba in seen]
+    own = colorsys.rgb_to_hsv(*render._GOAL_COLOUR[:3])
+    apart = [abs((hue - own[0] + 0.5) % 1 - 0.5) * 360 for hue, saturation, value in hues if saturation * value > 0.2]
+    assert own[1] > 0.9 and apart and min(apart) > 40
 
 
 # Whom to watch.
@@ -225,6 +240,30 @@ def test_gif_of_the_point(metarl, tmp_path):
     assert code == 0 and "20 steps" in out and "written: a/point.gif" in out, err
     with Image.open(tmp_path / "a" / "point.gif") as film:
         assert film.size == (241, 200) and film.n_frames == 21 and film.info["duration"] == 100
+
+
+def test_a_gif_of_500_frames_is_small(tmp_path):
+    """Of a textured room with a thing that moves, in shades; and what is small and rare keeps its colour."""
+    size, rng = 480, np.random.default_rng(0)
+    across, down = np.meshgrid(*[np.linspace(0, 1, size)] * 2)
+    room = np.stack([90 + 100 * across, 80 + 60 * down, 70 + 40 * across * down], axis=-1)
+    room += rng.normal(scale=4.0, size=(size, size, 1))  # the grain of wood
+    room[10:14, 10:14] = 255, 0, 204
+
+    def frames():
+        for t in range(500):
+            frame, left = room.copy(), t % 360
+            frame[150:350, left : left + 120] = np.array([150, 20, 20]) + 60 * across[150:350, :120, None]
+            yield frame.clip(0, 255).astype(np.uint8)
+
+    video.write(frames(), tmp_path / "x.gif", 0.05)
+    assert (tmp_path / "x.gif").stat().st_size < 8e6
+    with Image.open(tmp_path / "x.gif") as film:
+        assert film.n_frames == 500
+        film.seek(300)
+        shown = np.asarray(film.convert("RGB")).astype(int)
+    assert np.abs(shown[12, 12] - [255, 0, 204]).max() < 40
+    assert np.abs(shown - next(itertools.islice(frames(), 300, None))).mean() < 12
 
 
 def test_a_termination_ends_the_film(metarl, tmp_path, monkeypatch, make_point):
@@ -321,7 +360,7 @@ def test_bad_values(metarl, tmp_path, argv, words):
         (["--task", "3"], ["--task", "3"]),
         (["--steps", "-1"], ["--steps"]),
         (["--checkpoint", "bset"], ["did you mean 'best'"]),
-        (["--actions", "mod"], ["choice of actions", "did you mean 'mode'"]),
+        (["--actions", "mod"], ["--actions", "did you mean 'mode'"]),
     ],
 )
 def test_bad_values_with_a_run(metarl, run, argv, words):

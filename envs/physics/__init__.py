@@ -1,7 +1,9 @@
 """MuJoCo behind one interface: `make_physics(model, substeps, backend)`."""
 
+import contextlib
 import importlib
 import importlib.util
+import io
 import sys
 from collections.abc import Callable, Sequence
 
@@ -9,10 +11,10 @@ import jax
 from mujoco import MjModel
 
 from ...errors import lookup
+from .. import BACKENDS
 from .base import ModelParams, Physics, PhysicsState, is_unstable
 
 __all__ = [
-    "BACKENDS",
     "ModelParams",
     "Physics",
     "PhysicsState",
@@ -22,13 +24,6 @@ __all__ = [
     "resolve_backend",
     "together",
 ]
-
-BACKENDS = {
-    "auto": "mujoco on CPU; warp (mjx where warp is missing) on CUDA; mjx on TPU",
-    "mujoco": "C MuJoCo on a pool of host threads: the fastest on CPU, works beside any device",
-    "mjx": "MuJoCo as an XLA program: CPU, GPU and TPU",
-    "warp": "MJX with NVIDIA Warp's kernels: CUDA (CPU for tests); needs the extra 'warp'",
-}
 
 
 def resolve_backend(name: str) -> str:
@@ -48,11 +43,12 @@ def make_physics(model: MjModel, substeps: int, backend: str, fields: tuple[str,
     Args:
       model: what to simulate. Sensors on it appear in `PhysicsState.sensordata`.
       substeps: integration steps per call of `step`.
-      backend: a name of `BACKENDS`.
+      backend: a name of `envs.BACKENDS`.
       fields: names of mjData arrays to return in `PhysicsState.fields`.
     """
     backend = resolve_backend(backend)
-    module = importlib.import_module(f".{backend}", __name__)  # lazily: warp is an extra
+    with contextlib.redirect_stdout(io.StringIO()):  # MJX prints which extras it does not find; errors are raised
+        module = importlib.import_module(f".{backend}", __name__)  # lazily: warp is an extra
     return getattr(module, f"{backend.capitalize()}Physics")(model, substeps, fields)
 
 

@@ -1,7 +1,7 @@
 """Algorithms by name.
 
 To add one: a file with a frozen config dataclass (`name` is its key here) and `make(config, env, policy_config,
-iterations) -> Algorithm`, and a line in ALGORITHMS.
+iterations) -> Algorithm`, a line in ALGORITHMS and one about it in names.py.
 """
 
 from collections.abc import Callable
@@ -17,29 +17,20 @@ _ENV = ("spec", "tasks", "sample_task", "reset", "step")  # what a MetaEnv has
 
 
 class Entry(NamedTuple):
-    """An algorithm: its default configuration, its maker, and one line about it."""
+    """An algorithm: its default configuration, and its maker."""
 
     config: Any
     make: Callable
-    summary: str
 
 
 ALGORITHMS: dict[str, Entry] = {
-    "maml-ppo": Entry(
-        maml_ppo.MamlPpoConfig(), maml_ppo.make, "MAML with a PPO outer loop, exact second-order gradients"
-    ),
-    "fomaml": Entry(maml_ppo.MamlPpoConfig(first_order=True), maml_ppo.make, "... with first-order gradients"),
-    "promp": Entry(
-        maml_ppo.MamlPpoConfig(inner_kl_coef=5e-4),
-        maml_ppo.make,
-        "... with ProMP's penalty on the KL of the policies before adaptation",
-    ),
-    "reptile": Entry(reptile.ReptileConfig(), reptile.make, "moves towards the adapted parameters, no meta-gradient"),
-    "rl2": Entry(rl2.Rl2Config(), rl2.make, "PPO over trials of several episodes; the policy's memory adapts"),
-    "sac": Entry(
-        sac.SacConfig(), sac.make, "soft actor-critic from replay, on one task or many at once; does not adapt"
-    ),
-    "ppo": Entry(ppo.PpoConfig(), ppo.make, "single- or multi-task PPO with a critic; does not adapt"),
+    "maml-ppo": Entry(maml_ppo.MamlPpoConfig(), maml_ppo.make),
+    "fomaml": Entry(maml_ppo.MamlPpoConfig(first_order=True), maml_ppo.make),
+    "promp": Entry(maml_ppo.MamlPpoConfig(inner_kl_coef=5e-4), maml_ppo.make),
+    "reptile": Entry(reptile.ReptileConfig(), reptile.make),
+    "rl2": Entry(rl2.Rl2Config(), rl2.make),
+    "sac": Entry(sac.SacConfig(), sac.make),
+    "ppo": Entry(ppo.PpoConfig(), ppo.make),
 }
 
 

@@ -92,6 +92,7 @@ class Online(NamedTuple):
     returns: Array  # [N, episodes], undiscounted, of the episodes learnt from
     trust: Array  # [N, episodes] in [0, 1]: factor on the step size
     restored: Array  # [N, episodes] bool: back to the start before learning from this episode
+    unstable: Array | None  # [1 + episodes]: worlds in which the simulation blew up; None where it cannot
 
 
 def learn_online(config: OnlineConfig, setting: Setting, params: Params, key: Key) -> Online:
@@ -110,7 +111,7 @@ def learn_online(config: OnlineConfig, setting: Setting, params: Params, key: Ke
     opt_state = jax.vmap(optimizer.init)(params)
     start = Learner(params, opt_state, replay, first_returns, jnp.ones(num_tasks))
 
-    def episode(learner: Learner, key: Key) -> tuple[Learner, tuple[Array, Array, Array]]:
+    def episode(learner: Learner, key: Key) -> tuple[Learner, tuple[Array, Array, Array, Array | None]]:
         key_play, key_learn = jax.random.split(key)
         latest, latest_return = play_episodes(setting, learner.params, 1, key_play)
         replay, replay_returns = jax.tree.map(
@@ -122,13 +123,15 @@ def learn_online(config: OnlineConfig, setting: Setting, params: Params, key: Ke
         learner, restored = jax.vmap(restore_fallen, in_axes=(None, 0, 0))(config.tolerance, learner, start)
         learn = jax.vmap(functools.partial(learn_replay, config, setting.policy, optimizer, setting.stats))
         learner, trust = learn(setting.history.carry, learner, jax.random.split(key_learn, num_tasks))
-        return learner, (latest_return[:, 0], trust, restored)
+        return learner, (latest_return[:, 0], trust, restored, rollout.unstable_worlds(latest))
 
-    learner, (curve, trust, restored) = jax.lax.scan(episode, start, jax.random.split(key, config.episodes))
+    learner, (curve, trust, restored, unstable) = jax.lax.scan(episode, start, jax.random.split(key, config.episodes))
     # What was restored at last has been changed since by steps that nothing has shown to be good.
     better = learner.returns.mean(axis=1) > start.returns.mean(axis=1)
     params = jax.tree.map(lambda new, old: jax.vmap(jnp.where)(better, new, old), learner.params, start.params)
-    return Online(params, curve.T, trust.T, restored.T)
+    first = rollout.unstable_worlds(replay)
+    unstable = jax.tree.map(lambda first, rest: jnp.append(first, rest), first, unstable)
+    return Online(params, curve.T, trust.T, restored.T, unstable)
 
 
 def play_episodes(
@@ -225,6 +228,7 @@ class Comparison(NamedTuple):
     frozen: Array  # [N, E], returns of the policy after the run's own adaptation
     learned: Array  # [N, E], returns of the policy that went on learning
     online: Online
+    unstable: tuple[Array | None, Array | None]  # [], worlds in which the simulation of frozen and learned blew up
 
 
 class Subject(NamedTuple):
@@ -259,17 +263,18 @@ def compare(
     history = jax.tree.map(lambda x: x[:, 0], histories)  # what the first of the E memories holds
     setting = Setting(policy, env, state.obs_stats, history, tasks)
     online = learn_online(config, setting, params, key_learn)
-    _, frozen = play_episodes(setting, params, shape[1], key_frozen, judged_act)
-    _, learned = play_episodes(setting, online.params, shape[1], key_learned, judged_act)
-    return Comparison(frozen, learned, online)
+    played, frozen = play_episodes(setting, params, shape[1], key_frozen, judged_act)
+    played_on, learned = play_episodes(setting, online.params, shape[1], key_learned, judged_act)
+    counts = rollout.unstable_worlds(played), rollout.unstable_worlds(played_on)
+    return Comparison(frozen, learned, online, counts)
 
 
-def report(comparison: Comparison) -> dict[str, Any]:
+def report(config: OnlineConfig, comparison: Comparison) -> dict[str, Any]:
     """Means over tasks with 95 % bootstrap intervals, and the curve of returns episode by episode."""
     frozen, learned = (np.asarray(x).mean(axis=1) for x in (comparison.frozen, comparison.learned))
     online = jax.tree.map(np.asarray, comparison.online._replace(params=()))
     curve = [evaluation.estimate(values) for values in online.returns.T]
-    return {
+    found = {
         "frozen": evaluation.estimate(frozen)._asdict(),
         "learned": evaluation.estimate(learned)._asdict(),
         "gain": evaluation.estimate(learned - frozen)._asdict(),
@@ -277,4 +282,11 @@ def report(comparison: Comparison) -> dict[str, Any]:
         "curve": {"mean": [e.mean for e in curve], "mean_interval": [e.mean_interval for e in curve]},
         "trust": online.trust.mean(axis=0).tolist(),
         "restored": online.restored.sum(axis=1).tolist(),
+        "notes": [],
     }
+    counts = [int(np.sum(count)) for count in jax.tree.leaves((online.unstable, comparison.unstable))]
+    if counts:  # none where no simulation can blow up
+        worlds = len(frozen) * (config.replay + config.episodes) + comparison.frozen.size + comparison.learned.size
+        found["unstable_worlds"] = dict(zip(("learning", "frozen", "learned"), counts, strict=True))
+        found["notes"] = evaluation.unstable_notes(sum(counts), worlds)
+    return found

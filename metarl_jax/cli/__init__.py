@@ -42,12 +42,18 @@ def _run(argv: list[str]) -> int:
         print("usage: metarl COMMAND [options]   (metarl COMMAND --help describes them)\n")
         for name, summary in COMMANDS.items():
             print(f"  {name:10s}{summary}")
+        print("\nmetarl --completion bash (or zsh) prints a script by which the shell completes all of this.")
         return 0 if argv else 2
     if argv[0] == "--version":
         print(f"metarl-jax {importlib.metadata.version('metarl-jax')}")
         return 0
     try:
         _check_words(argv)
+        if argv[0] == "--completion":
+            from .completion import script
+
+            print(script(argv[1] if len(argv) > 1 else "", [*COMMANDS]), end="")
+            return 0
         lookup(argv[0], COMMANDS, "command")
         _keep_compiled_programs()
         return importlib.import_module(f".{argv[0]}", __name__).run(argv[1:])
@@ -79,16 +85,12 @@ def _check_words(argv: list[str]) -> None:
 
 
 def _keep_compiled_programs() -> None:
-    """Keeps compiled programs for the next start; where JAX_COMPILATION_CACHE_DIR says where, JAX does so already."""
-    import jax  # here: a list of the commands takes no second
-
-    if jax.config.jax_compilation_cache_dir is not None:  # type: ignore[attr-defined]  # JAX adds its options later
-        return
+    """Has JAX, once it is imported, keep compiled programs for the next start; where the environment says where, it does."""
     caches = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    if caches.startswith("~"):  # nobody knows whose home: no HOME, no such user
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ or caches.startswith("~"):  # nobody knows whose home: no such user
         return
     directory = os.path.join(caches, "metarl_jax")
     with contextlib.suppress(OSError):  # a home that cannot be written: every start compiles
         os.makedirs(directory, exist_ok=True)
-        jax.config.update("jax_compilation_cache_dir", directory)
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = directory
+        os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")

@@ -9,11 +9,11 @@ import tyro
 
 from ..algorithms import online
 from ..algorithms.online import OnlineConfig, Subject
-from ..errors import lookup
-from ..policies import ACTIONS, make_judged_act, make_policy
+from ..policies import make_judged_act, make_policy
 from ..runs import runlog
 from ..runs.window import evaluation_key
 from ..show import console, plots
+from .choices import Actions, Checkpoint
 from .load import check_fits, make_env, restore
 from .options import check_ranges, differences, given, parse, spell
 
@@ -38,9 +38,9 @@ class AdaptOptions:
     """Adaptation steps of the run before it goes on learning; as `metarl evaluate` takes them where left out."""
     seed: int | None = None
     """Seed of tasks and episodes; the run's `evaluation.seed` where left out."""
-    checkpoint: str = "latest"
+    checkpoint: Checkpoint = "latest"
     """`latest` or `best` (see `evaluation.every` of `metarl train`)."""
-    actions: str = "sample"
+    actions: Actions = "sample"
     """In the comparison at the end: `sample`, drawn as in training, or `mode`, the most likely. What is learnt from is drawn."""
     physics: str | None = None
     """Physics backend; the run's own where left out."""
@@ -53,16 +53,14 @@ class AdaptOptions:
 def parse_options(argv: list[str]) -> AdaptOptions:
     """The options of `metarl adapt`; ConfigError or exit 2 on bad ones."""
     options = parse(AdaptOptions, argv)
-    lookup(options.checkpoint, {"latest": 0, "best": 0}, "checkpoint")
-    lookup(options.actions, ACTIONS, "choice of actions")
     check_ranges(options, {"tasks": (1, 2**20), "episodes": (1, 2**20), "steps": (0, 2**20), "seed": (0, 2**32)})
     return options
 
 
 def run(argv: list[str]) -> int:
     options = parse_options(argv)
-    config = runlog.read_config(options.run)
-    config = dataclasses.replace(config, **given(options, "physics"))
+    run_config = runlog.read_config(options.run)
+    config = dataclasses.replace(run_config, **given(options, "physics"))
     seed = config.evaluation.seed if options.seed is None else options.seed
     trained = make_env(config, "train")
     env = _make_tasks(config, options, trained.spec)
@@ -76,7 +74,7 @@ def run(argv: list[str]) -> int:
     subject = Subject(algorithm, policy, env, judged_act)
     compare = jax.jit(lambda state, key: online.compare(options.online, subject, state, key, shape, settings.steps))
     with console.waiting(f"learning {options.tasks} tasks"):
-        report = online.report(compare(state, evaluation_key(seed)))
+        report = online.report(options.online, compare(state, evaluation_key(seed)))
     report |= {"env": env.spec.name, "iteration": int(state.step), "seed": seed}
     report |= {"tasks": options.tasks, "episodes": settings.episodes, "steps": settings.steps}
     report |= {"horizon": env.spec.horizon, "actions": settings.actions}
@@ -84,7 +82,7 @@ def run(argv: list[str]) -> int:
     name = f"online-{env.spec.name.replace('/', '-')}-iteration-{int(state.step)}-tasks-{options.tasks}-seed-{seed}"
     learning = differences(OnlineConfig(), options.online)
     learning = {f"online.{field}": value for field, value in learning.items()}
-    name += spell(differences(own, settings) | learning | given(options, "physics"))
+    name += spell(differences(own, settings) | learning | differences(run_config, config))
     console.print_online(report)
     out = options.out or options.run
     written = out / "eval" / f"{name}.json", out / "plots" / f"{name}.png"

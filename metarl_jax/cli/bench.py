@@ -3,6 +3,7 @@
 import dataclasses
 import shlex
 from pathlib import Path
+from typing import Literal
 
 import tyro
 
@@ -14,8 +15,8 @@ from .options import parse
 class BenchOptions:
     """Measure; see benchmarks/."""
 
-    name: tyro.conf.Positional[str]
-    """Which: throughput, scaling, peers, physics, metaworld, metaworld-bridge, metaworld-memory, accelerator or sequence."""
+    name: tyro.conf.Positional[Literal[tuple(benchmarks.BENCHMARKS)]]  # type: ignore[valid-type]  # known when it runs
+    """Which."""
     json: bool = False
     """Print one JSON object instead of a table."""
     out: Path | None = None

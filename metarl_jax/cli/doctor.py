@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from ..show import console, doctor
+from ..show import doctor, tables
 from .options import parse
 
 
@@ -13,5 +13,5 @@ class DoctorOptions:
 
 def run(argv: list[str]) -> int:
     parse(DoctorOptions, argv)
-    console.print_tables(doctor.report())
+    tables.print_tables(doctor.report())
     return 0

@@ -3,14 +3,15 @@
 import dataclasses
 import importlib.util
 from pathlib import Path
+from typing import Annotated, Literal
 
 import tyro
 
-from ..errors import ConfigError, lookup
-from ..policies import ACTIONS
+from ..errors import ConfigError
 from ..runs import judging, runlog
 from ..runs.signals import interruptibly
 from ..show import console
+from .choices import Actions, Checkpoint
 from .load import check_fits, make_env, restore
 from .options import differences, given, parse, spell
 
@@ -24,7 +25,7 @@ class EvaluateOptions:
 
     run: tyro.conf.Positional[Path]
     """Run directory."""
-    on: str = "native"
+    on: Literal["native", "metaworld"] = "native"
     """`native`: test tasks of the run's environment; `metaworld`: the installed package's environments."""
     tasks: int | None = None
     """Native: tasks to judge on; the run's own number where left out."""
@@ -37,31 +38,28 @@ class EvaluateOptions:
     """Steps per episode; where left out, the run's own number, on metaworld the package's 500."""
     seed: int | None = None
     """Seed of the tasks; the run's `evaluation.seed` where left out (on metaworld the seed in its environment's name)."""
-    checkpoint: str = "latest"
+    checkpoint: Checkpoint = "latest"
     """`latest` or `best` (see `evaluation.every` of `metarl train`)."""
     physics: str | None = None
     """Native: physics backend; the run's own where left out."""
     out: Path | None = None
     """Directory for eval/ and plots/; the run's own where left out."""
-    suite: str | None = None
-    """Metaworld: ML10, MT10, ML1-reach-v3, MT1-reach-v3, ...; what the run was trained on where left out."""
-    split: str | None = None
+    suite: Annotated[str | None, tyro.conf.arg(metavar="ML10|MT1-reach-v3|...")] = None
+    """Metaworld: ML10, MT10, ML1-reach-v3, MT1-reach-v3, and so on; what the run was trained on where left out."""
+    split: Literal["train", "test"] | None = None
     """Metaworld: `train` or `test`; `test` where left out (MT suites only have `train`)."""
-    evaluator: str | None = None
+    evaluator: Literal["per-goal", "official", "both"] | None = None
     """Metaworld: `per-goal` (equally many episodes of each; the default), `official` (the package's functions), or `both`."""
     adaptation_episodes: tuple[int, ...] = ()
     """Metaworld, per-goal: episodes that an adaptation step sees; where left out 0 1 2 5 10 and those of training, 0
     for runs that do not adapt."""
-    actions: str = "sample"
+    actions: Actions = "sample"
     """In judged episodes: `sample`, drawn as in training, or `mode`, the most likely. Those that adapt the policy are drawn."""
 
 
 def parse_evaluate(argv: list[str]) -> EvaluateOptions:
     """The options of `metarl evaluate`; ConfigError or exit 2 on bad ones."""
     options = parse(EvaluateOptions, argv)
-    lookup(options.on, {"native": 0, "metaworld": 0}, "place to evaluate on")
-    lookup(options.checkpoint, {"latest": 0, "best": 0}, "checkpoint")
-    lookup(options.actions, ACTIONS, "choice of actions")
     native, metaworld = ("tasks", "steps", "physics"), ("suite", "split", "evaluator", "adaptation_episodes")
     for name in metaworld if options.on == "native" else native:
         if getattr(options, name) not in (None, ()):
@@ -101,8 +99,8 @@ def _evaluate_natively(options, config) -> int:
         curve = interruptibly(judge, state)
     console.print_curve(curve, options.steps or tuple(curve["steps"]))
     with runlog.readable_errors(out, "--out"):
-        judging.write(judge, curve, out, name, f"adaptation-{name}")
-    print(f"written: {out / 'eval' / name}.json and {out / 'plots' / f'adaptation-{name}.png'}")
+        written = judging.write(judge, curve, out, name)
+    print("written: " + " and ".join(map(str, written)))
     return 0
 
 

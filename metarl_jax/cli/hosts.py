@@ -7,7 +7,6 @@ says it.
 import contextlib
 import os
 import signal
-import subprocess
 import sys
 import traceback
 from collections.abc import Iterator
@@ -28,15 +27,11 @@ def is_child() -> bool:
 
 def watch(argv: list[str], run: Path) -> int:
     """Does `metarl train ARGV` in a child, handing signals on; the exit code, 1 where the coordinator was lost."""
-    child = subprocess.Popen(
-        [sys.executable, "-m", "metarl_jax.cli", "train", *argv],
-        env={**os.environ, _CHILD: "1"},
-        stdin=subprocess.PIPE,  # which closes when this process is gone
-        start_new_session=True,  # a terminal's Ctrl-C comes once, from here
-    )
+    command = [sys.executable, "-m", "metarl_jax.cli", "train", *argv]
+    child = children.start(command, _CHILD, start_new_session=True)  # a terminal's Ctrl-C comes once, from here
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: child.send_signal(number))
-    code = child.wait()
+    code = children.finish(child)
     if code == -signal.SIGABRT:
         print(_lost(run, "it does not answer"), file=sys.stderr)
         return 1

@@ -2,12 +2,8 @@
 
 import dataclasses
 
-from .. import envs
-from ..algorithms import ALGORITHMS
-from ..envs.physics import BACKENDS
-from ..networks import MEMORIES, NETWORKS
-from ..presets import PRESETS
-from ..show import console
+from .. import envs, names
+from ..show import tables
 from .options import parse
 
 
@@ -18,15 +14,15 @@ class ListOptions:
 
 def run(argv: list[str]) -> int:
     parse(ListOptions, argv)
-    console.print_tables(
+    tables.print_tables(
         {
-            "Presets": {name: preset.summary for name, preset in PRESETS.items()},
+            "Presets": names.PRESETS,
             "Environments": {name: entry.summary for name, entry in envs.ENVIRONMENTS.items()},
             **envs.METAWORLD_NAMES,
-            "Algorithms": {name: entry.summary for name, entry in ALGORITHMS.items()},
-            "Networks": {name: summary for name, (_, summary) in NETWORKS.items()},
-            "Memories": {name: summary for name, (_, summary) in MEMORIES.items()},
-            "Physics backends": BACKENDS,
+            "Algorithms": names.ALGORITHMS,
+            "Networks": names.NETWORKS,
+            "Memories": names.MEMORIES,
+            "Physics backends": envs.BACKENDS,
         }
     )
     return 0

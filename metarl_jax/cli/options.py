@@ -10,12 +10,13 @@ from typing import Any, TypeVar
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
-from ..config import changed_fields
 from ..errors import ConfigError
+from . import choices
 
 T = TypeVar("T")
 _LARGEST = 2**63  # what arrays can hold; a longer number would overflow somewhere within
 _VALUES = ConstructorRegistry()
+_VALUES.struct_rule(choices.named_fields)
 
 
 def parse(options: type[T], argv: list[str]) -> T:
@@ -42,7 +43,8 @@ def _one_line(panel: str, prog: str) -> str:
     said, *hints = [re.sub(r"[│|\s]+", " ", part).strip() for part in parts]
     meant = [name for hint in hints if "meant" in hint for name in re.findall(r"(?<!\S)--[a-z][\w.-]*", hint)]
     hint = f"Did you mean {' or '.join(meant[:3])}? " if meant else ""
-    return f"{said.removeprefix('Error parsing ').rstrip('.')}. {hint}See {prog} --help."
+    said = re.sub(r"^\{[^}]*\}: ", "", said.removeprefix("Error parsing ").rstrip("."))  # of what has no other name
+    return f"{said}{'' if said.endswith('?') else '.'} {hint}See {prog.partition(' [')[0]} --help."
 
 
 @_VALUES.primitive_rule
@@ -128,6 +130,8 @@ def given(options: object, *names: str) -> dict[str, Any]:
 
 def differences(own: object, asked: object) -> dict[str, Any]:
     """The fields of `asked` whose values are not those of `own`, a configuration of the same kind."""
+    from ..config import changed_fields  # here: it takes JAX, which `metarl list` does without
+
     return {name: getattr(asked, name) for name in changed_fields(own, asked)}
 
 

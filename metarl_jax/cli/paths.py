@@ -8,9 +8,10 @@ import numpy as np
 import tyro
 
 from .. import evaluation, rollout
-from ..errors import ConfigError, lookup
+from ..errors import ConfigError
 from ..runs import judging, runlog
 from ..show import plots
+from .choices import Checkpoint
 from .load import make_envs, restore
 from .options import check_ranges, differences, given, parse, spell
 
@@ -27,7 +28,7 @@ class PathsOptions:
     """Adaptation steps K, K + 1 rows; the run's own number where left out."""
     seed: int | None = None
     """Seed of the tasks; the run's `evaluation.seed` where left out."""
-    checkpoint: str = "latest"
+    checkpoint: Checkpoint = "latest"
     """`latest` or `best` (see `evaluation.every` of `metarl train`)."""
     out: Path | None = None
     """PNG to write; where left out RUN/plots/paths-iteration-N.png, and in its name what options change."""
@@ -36,7 +37,6 @@ class PathsOptions:
 def parse_options(argv: list[str]) -> PathsOptions:
     """The options of `metarl paths`; ConfigError or exit 2 on bad ones."""
     options = parse(PathsOptions, argv)
-    lookup(options.checkpoint, {"latest": 0, "best": 0}, "checkpoint")
     check_ranges(options, {"tasks": (1, 21), "steps": (0, 20), "seed": (0, 2**32)})
     return options
 

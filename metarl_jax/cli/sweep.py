@@ -7,8 +7,7 @@ from typing import Annotated
 
 import tyro
 
-from .. import presets
-from ..errors import ConfigError, lookup
+from ..errors import ConfigError
 from ..runs import files, runlog, sweep
 from ..show import console, plots
 from .options import check_ranges, check_seeds, parse, spread
@@ -27,13 +26,13 @@ class SweepOptions:
     """Preset to begin with."""
     out: Path
     """Directory of the sweep."""
-    grid: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    grid: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="FIELD=A,B")] = ()
     """An axis, for example algorithm.inner.lr=0.05,0.1; once for each."""
     seeds: Annotated[tuple[int, ...], tyro.conf.arg(metavar="0..7|0 1 2")] = (0,)
     """Seeds of every setting."""
     jobs: int = 1
     """Processes at once on this machine."""
-    slurm: tuple[str, ...] = ()
+    slurm: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE ...")] = ()
     """Submit to Slurm instead, with these parameters of submitit, for example timeout_min=60 slurm_partition=gpu."""
 
     @property
@@ -48,7 +47,6 @@ def parse_sweep(argv: list[str]) -> tuple[SweepOptions, list[str]]:
     argv, common = (argv[: argv.index("--")], argv[argv.index("--") + 1 :]) if "--" in argv else (list(argv), [])
     spread(argv, "--seeds")
     options = parse(SweepOptions, argv)
-    lookup(options.preset, presets.PRESETS, "preset")
     check_ranges(options, {"jobs": (1, 1025)})
     check_seeds(options.seeds)
     if not options.seeds:
@@ -81,7 +79,8 @@ def run(argv: list[str]) -> int:
         rows = sweep.table(cells)
         files.write_atomically(options.out / "table.json", json.dumps(rows, indent=2))
         if rows:
-            plots.settings(rows, options.out / "table.png", f"{options.out.name}: {sweep.words(rows)}")
+            title = f"{options.out.name}: {sweep.words(rows)}"
+            plots.settings(rows, list(cells[0].settings), options.out / "table.png", title)
     console.print_sweep(rows, sweep.words(rows))
     print(f"written: {options.out / 'table.json'} and {options.out / 'table.png'}")
     failed = sweep.unfinished(cells)

@@ -34,6 +34,8 @@ class TrainOptions:
     """Train a preset (the first argument; cheetah-dir-maml where left out), or resume a run."""
 
     config: Annotated[ExperimentConfig, tyro.conf.arg(name="")]
+    algorithm: str | None = None
+    """Another algorithm than the preset's, with its own defaults; its knobs are below."""
     scale: int = 1
     """Times as many environments at once, for a GPU: of --algorithm.num-tasks, or with ppo of --algorithm.envs-per-task."""
     run_dir: Path | None = None
@@ -47,8 +49,8 @@ class TrainOptions:
     out; with --seeds as many as there are and can share them evenly."""
     distributed: bool = False
     """This is one of several processes that Slurm, Open MPI or Kubernetes started; they find each other."""
-    coordinator: str | None = None
-    """HOST:PORT of process 0, where processes do not find each other; with --processes and --process-id."""
+    coordinator: Annotated[str | None, tyro.conf.arg(metavar="HOST:PORT")] = None
+    """Process 0, where processes do not find each other; with --processes and --process-id."""
     processes: int | None = None
     """How many processes there are."""
     process_id: int | None = None
@@ -64,7 +66,7 @@ def parse_train(argv: list[str]) -> TrainOptions:
     preset = argv.pop(0) if argv and not argv[0].startswith("-") else take(argv, "--preset")
     resume = take(argv, "--resume")
     spread(argv, "--seeds")
-    algorithm = take(argv, "--algorithm")
+    algorithm = take(argv, "--algorithm")  # whose knobs are options: before they are read
     if resume is None:
         default = lookup(presets.DEFAULT if preset is None else preset, presets.PRESETS, "preset").config
     elif preset is not None:
@@ -74,7 +76,7 @@ def parse_train(argv: list[str]) -> TrainOptions:
     if algorithm is not None:
         default = dataclasses.replace(default, algorithm=lookup(algorithm, ALGORITHMS, "algorithm").config)
 
-    prog = f"metarl train {preset or ''}".strip()
+    prog = f"metarl train {preset or '[PRESET]'} [--algorithm NAME]"
     options = read(TrainOptions, argv, prog, TrainOptions(default))
     options = dataclasses.replace(options, config=presets.scaled(options.config, options.scale))
     if resume is not None:

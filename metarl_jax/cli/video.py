@@ -4,17 +4,19 @@ import dataclasses
 import os
 import sys
 from pathlib import Path
+from typing import Annotated, Literal
 
 import jax
 import numpy as np
 import tyro
 
 from .. import envs, rollout
-from ..errors import ConfigError, lookup
-from ..policies import ACTIONS, make_judged_act
+from ..errors import ConfigError
+from ..policies import make_judged_act
 from ..runs import judging, runlog
 from ..show import video
 from ..types import Suite
+from .choices import Actions, Checkpoint
 from .load import HOST, check_fits, make_env, restore
 from .options import check_ranges, given, parse
 
@@ -27,13 +29,13 @@ class VideoOptions:
     """Run directory."""
     env: str | None = None
     """Environment to film instead of a run (`metarl list` names them)."""
-    policy: str | None = None
+    policy: Literal["random", "expert"] | None = None
     """With --env, who acts: `random` (where left out), or `expert`, Meta-World's scripted policy (forms that show the goal)."""
     steps: int | None = None
     """Adaptation steps before the episode; the run's own number where left out, 0 is before adaptation."""
-    checkpoint: str | None = None
+    checkpoint: Checkpoint | None = None
     """`latest` (where left out) or `best` checkpoint of the run."""
-    actions: str | None = None
+    actions: Actions | None = None
     """In the episode that is filmed: `sample`, drawn as in training (where left out), or `mode`, the most likely."""
     task: int = 0
     """Which task: of a run, its number among the tasks of `metarl evaluate` with the same seed."""
@@ -45,7 +47,7 @@ class VideoOptions:
     """File to write, .mp4 or .gif; RUN/plots/video-steps..-task..-seed...mp4, or ENV.mp4 in this folder, where left out."""
     overwrite: bool = False
     """Replace a file that is there."""
-    camera: str | None = None
+    camera: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """Camera of the MuJoCo model; its usual one where left out."""
     width: int = 480
     """Pixels."""
@@ -63,9 +65,6 @@ def parse_options(argv: list[str]) -> VideoOptions:
     for name in ("policy",) if options.run else ("steps", "checkpoint", "actions"):
         if getattr(options, name) is not None:
             raise ConfigError(f"--{name} goes with {'--env' if options.run else 'a run directory'} only.")
-    lookup(options.policy or "random", {"random": 0, "expert": 0}, "policy")
-    lookup(options.checkpoint or "latest", {"latest": 0, "best": 0}, "checkpoint")
-    lookup(options.actions or "sample", ACTIONS, "choice of actions")
     ranges = {"steps": (0, 2**31), "task": (0, 2**20), "seed": (0, 2**32), "frames": (2, 2**31)}
     check_ranges(options, ranges | {"width": (16, 4097), "height": (16, 4097)})
     return options

@@ -1,7 +1,7 @@
 """Networks and memories by name.
 
-To add a network: a file with `make(config, out_dim, out_scale, dtype) -> Network`, and a line in NETWORKS. To add a memory: a
-file with a sequence layer (see `memory.make_stack`), and a line in MEMORIES.
+To add a network: a file with `make(config, out_dim, out_scale, dtype) -> Network`, a line in NETWORKS and one about it in
+names.py. To add a memory: a file with a sequence layer (see `memory.make_stack`), a line in MEMORIES and one in names.py.
 """
 
 import jax.numpy as jnp
@@ -18,26 +18,19 @@ from .selective import Selective
 
 __all__ = ["MEMORIES", "NETWORKS", "Memory", "MemoryConfig", "Network", "NetworkConfig", "make_memory", "make_network"]
 
-NETWORKS = {"mlp": (make_mlp, "multi-layer perceptron, orthogonal initialisation, optional LayerNorm")}
-
-MEMORIES = {
-    "s5": (S5, "diagonal state-space model, HiPPO-LegS initialisation, learned step sizes"),
-    "lru": (LRU, "linear recurrent unit: complex diagonal recurrence, ring initialisation"),
-    "selective": (Selective, "Mamba's selective state-space model with its causal convolution"),
-    "gru": (GRU, "gated recurrent unit"),
-    "lstm": (LSTM, "long short-term memory"),
-}
+NETWORKS = {"mlp": make_mlp}
+MEMORIES = {"s5": S5, "lru": LRU, "selective": Selective, "gru": GRU, "lstm": LSTM}
 
 DTYPES = {"float32": float, "bfloat16": jnp.bfloat16}  # of matrix products; `float` is double where JAX is told so
 
 
 def make_network(config: NetworkConfig, out_dim: int, out_scale: float, compute_dtype: str = "float32") -> Network:
     """The network that `config.name` names; `out_scale` is the gain of its last layer's initialisation."""
-    make, _ = lookup(config.name, NETWORKS, "network")
+    make = lookup(config.name, NETWORKS, "network")
     return make(config, out_dim, out_scale, lookup(compute_dtype, DTYPES, "compute dtype"))
 
 
 def make_memory(config: MemoryConfig, compute_dtype: str = "float32") -> Memory:
     """The memory that `config.name` names."""
-    make_layer, _ = lookup(config.name, MEMORIES, "memory")
+    make_layer = lookup(config.name, MEMORIES, "memory")
     return make_stack(config, make_layer, lookup(compute_dtype, DTYPES, "compute dtype"))

@@ -45,6 +45,7 @@ class Checkpoints:
         self._options = {"latest": {"max_to_keep": keep}, "best": best}
         self._managers: dict[str, ocp.CheckpointManager] = {}
         self._said: set[str] = set()  # what is wrong there is told once
+        self._looked_at: dict[Path, tuple[Any, str | None]] = {}  # see `_damage`
 
     def _manager(self, which: str) -> ocp.CheckpointManager:
         if which not in self._managers:  # made when needed: it stumbles over damaged scores
@@ -109,7 +110,7 @@ class Checkpoints:
         for path in entries if sharding.is_first_process() else ():
             if _step(path) is None:
                 continue  # it stands in nobody's way
-            if _damage(path):
+            if self._damage(path):
                 self._set_aside(path, "corrupt")
             elif found and path.parent.name == "best" and int(path.name) > found.step:
                 self._set_aside(path, "abandoned")
@@ -117,6 +118,13 @@ class Checkpoints:
         for manager in self._managers.values():
             manager.reload()
         return found.step if found else None
+
+    def _damage(self, path: Path) -> str | None:
+        """See `damage`. States may be large: one is read once, and again where anything has happened to its files since."""
+        seen = _traces(path)
+        if path not in self._looked_at or self._looked_at[path][0] != seen:
+            self._looked_at[path] = seen, damage(path)
+        return self._looked_at[path][1]
 
     def _set_aside(self, path: Path, why: str) -> None:
         """Nothing is removed: the first name that is free."""
@@ -170,13 +178,13 @@ class Checkpoints:
         directory = self._directory / which
         complaints: list[str] = []
         for path in self._entries(which):
-            damage = _damage(path)
-            if damage is None:
+            wrong = self._damage(path)
+            if wrong is None:
                 return self._tell(complaints, Found(which, int(path.name)), f"checkpoint {path.name}")
-            complaints.append(f"{_name(path)} in {directory} {damage}")
+            complaints.append(f"{_name(path)} in {directory} {wrong}")
         first = complaints[0] if complaints else f"no checkpoint in {directory}"
         for path in self._entries("best") if which == "latest" else ():
-            if _damage(path) is None:
+            if self._damage(path) is None:
                 return self._tell(
                     complaints or [first], Found("best", int(path.name)), f"the best one, checkpoint {path.name}"
                 )
@@ -215,7 +223,13 @@ def _name(path: Path) -> str:
     return f"checkpoint {path.name}" if path.is_dir() and _step(path) is not None else path.name
 
 
-def _damage(path: Path) -> str | None:
+def _traces(path: Path) -> list[tuple[str, int, int, int]]:
+    """What changes with anything that happens to what lies there: each entry's place, size and time of its last change."""
+    entries = [(str(entry), entry.lstat()) for entry in sorted([path, *path.rglob("*")])]
+    return [(name, about.st_ino, about.st_size, about.st_ctime_ns) for name, about in entries]
+
+
+def damage(path: Path) -> str | None:
     """What is to be said of a directory's entry that is not a checkpoint as it was written."""
     if _step(path) is None or not path.is_dir():
         return "is no checkpoint"
@@ -256,7 +270,8 @@ def _contents(checkpoint: Path) -> dict[str, Any]:
 
 
 def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _saved(state: RunState) -> dict[str, jax.Array]:

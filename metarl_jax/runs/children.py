@@ -8,13 +8,16 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-_STARTED = "METARL_ENDS_WITH_PARENT"  # set in the environment of what `start` starts
+_STARTED = "METARL_ENDS_WITH_PARENT"  # set in the environment of what `start` starts, where no other mark is
 GRACE = 60.0  # seconds to save a run in
 
 
-def start(command: Sequence[str], **options: Any) -> subprocess.Popen:
-    """A process that ends with this one if it calls `end_with_parent`; options are those of Popen."""
-    return subprocess.Popen(command, stdin=subprocess.PIPE, env={**os.environ, _STARTED: "1"}, **options)
+def start(command: Sequence[str], mark: str = _STARTED, **options: Any) -> subprocess.Popen:
+    """A process that ends with this one if it calls `end_with_parent`; options are those of Popen.
+
+    One with another `mark` in its environment is to see to its end itself, by `when_parent_ends`.
+    """
+    return subprocess.Popen(command, stdin=subprocess.PIPE, env={**os.environ, mark: "1"}, **options)
 
 
 def finish(process: subprocess.Popen) -> int:

@@ -60,9 +60,7 @@ class Judge:
         }
         if unstable is not None:
             curve["unstable_worlds"] = unstable.tolist()
-            if count := unstable.sum():
-                worlds = returns.size * settings.episodes
-                curve["notes"].append(f"the simulation of {count} of {worlds} worlds blew up: their episodes end there")
+            curve["notes"] += evaluation.unstable_notes(unstable.sum(), returns.size * settings.episodes)
         if self.spec.has_success:
             points = [over_tasks(x, rows) for x in success]
             curve["success"] = evaluation.by_point(points, evaluation.SUCCESS_FIELDS) | {"values": success.tolist()}
@@ -131,11 +129,12 @@ def episodes_key(settings: EvaluationConfig, seed: int) -> Key:
     return jax.random.fold_in(jax.random.split(evaluation_key(seed))[1], settings.seed)
 
 
-def write(judge: Judge, curve: dict[str, Any], directory: Path, name: str, figure: str) -> None:
-    """Writes a curve to eval/NAME.json and draws it to plots/FIGURE.png."""
-    write_atomically(directory / "eval" / f"{name}.json", json.dumps(curve, indent=2))
-    title = f"{curve['env']}: {curve['tasks']}"
-    plots.adaptation_curve({judge.config.preset: curve}, directory / "plots" / f"{figure}.png", title)
+def write(judge: Judge, curve: dict[str, Any], directory: Path, name: str) -> tuple[Path, Path]:
+    """Writes a curve to eval/NAME.json and draws it to plots/adaptation-NAME.png; returns both."""
+    written = directory / "eval" / f"{name}.json", directory / "plots" / f"adaptation-{name}.png"
+    write_atomically(written[0], json.dumps(curve, indent=2))
+    plots.adaptation_curve({judge.config.preset: curve}, written[1], f"{curve['env']}: {curve['tasks']}")
+    return written
 
 
 def sum_up(
@@ -146,7 +145,7 @@ def sum_up(
     seconds: Callable[[], dict[str, float]],
 ) -> dict[str, Any]:
     """Writes and draws the last curve, and sums the run up; `seconds` (see clock.py) is read last of all."""
-    write(judge, curve, log.directory, f"iteration-{curve['iteration']}", "adaptation")
+    write(judge, curve, log.directory, f"iteration-{curve['iteration']}")
     rows = read_metrics(log.directory)
     plots.learning_curves([Setting(config.preset, [rows])], log.directory / "plots" / "learning.png")
     summary = {

@@ -3,7 +3,7 @@
 config.json      the whole configuration       metrics.jsonl   one object per iteration
 summary.json     the outcome                   tensorboard/    the same metrics as events
 checkpoints/     see checkpoint.py             eval/*.json     adaptation curves
-plots/           learning.png, adaptation.png, video-*.mp4
+plots/           learning.png, adaptation-*.png, video-*.mp4
 
 Where a file is damaged, another tells the same: of config.json a copy in checkpoints/, of metrics.jsonl TensorBoard's events.
 """

@@ -15,13 +15,9 @@ from rich.table import Table
 
 from ..config import ExperimentConfig
 from ..evaluation import Estimate
+from .tables import NOT_MARKUP
 
 _COLUMNS = ("mean", "95 % interval", "IQM", "95 % interval")  # of estimates
-_NOT_MARKUP: Any = {
-    "markup": False,
-    "emoji": False,
-    "highlight": False,
-}  # paths and messages may hold brackets and colons
 _LINE_EVERY = 10.0  # seconds between lines where there is no terminal to draw a bar on
 
 
@@ -41,7 +37,7 @@ def bars() -> Iterator[Callable[[str, int], Callable[[int, str], None]]]:
         rich_progress.BarColumn(),
         rich_progress.TextColumn("{task.fields[words]}  ETA", markup=False),
         rich_progress.TimeRemainingColumn(),
-        console=Console(stderr=True, **_NOT_MARKUP),
+        console=Console(stderr=True, **NOT_MARKUP),
         disable=not sys.stderr.isatty(),
     )
 
@@ -72,7 +68,7 @@ def waiting(what: str) -> Iterator[None]:
         rich_progress.SpinnerColumn(),
         rich_progress.TextColumn("{task.description}", markup=False),
         rich_progress.TimeElapsedColumn(),
-        console=Console(stderr=True, **_NOT_MARKUP),
+        console=Console(stderr=True, **NOT_MARKUP),
         transient=True,
     )
     with clock:
@@ -126,7 +122,7 @@ def print_summary(summary: dict[str, Any], directory: Path) -> None:
         for when in ("before", "after"):
             if f"{what}_{when}" in summary:
                 table.add_row(f"{what} {when} adaptation", *_estimate(summary[f"{what}_{when}"]))
-    console = Console(**_NOT_MARKUP)
+    console = Console(**NOT_MARKUP)
     console.print(table)
     _print_notes(summary["notes"])
     console.print(
@@ -147,7 +143,7 @@ def print_sweep(rows: list[dict[str, Any]], tasks: str) -> None:
     for row in rows:
         cells = [cell for what in kinds for cell in _estimate(row[what])[: len(columns[what])]]
         table.add_row(row["settings"], f"{row['seeds']} of {row['of']}", *cells)
-    Console(**_NOT_MARKUP).print(table)
+    Console(**NOT_MARKUP).print(table)
     _print_notes(dict.fromkeys(note for row in rows for note in row["notes"]))
 
 
@@ -158,13 +154,14 @@ def print_online(report: dict[str, Any]) -> None:
     for what, words in (("frozen", "after adaptation, frozen"), ("learned", "after learning on"), ("gain", "gain")):
         low, high = report[what]["mean_interval"]
         table.add_row(words, f"{report[what]['mean']:.2f}", f"{low:.2f} to {high:.2f}")
-    console = Console(**_NOT_MARKUP)
+    console = Console(**NOT_MARKUP)
     console.print(table)
     console.print(
         f"{len(report['curve']['mean'])} episodes of each task; {np.count_nonzero(report['restored'])} of {report['tasks']} "
         "policies went back to the start at least once",
         soft_wrap=True,
     )
+    _print_notes(report["notes"])
 
 
 def print_curve(curve: dict[str, Any], steps: tuple[int, ...]) -> None:
@@ -179,7 +176,7 @@ def print_curve(curve: dict[str, Any], steps: tuple[int, ...]) -> None:
         for step in steps:
             point = {name: estimates[name][step] for name in Estimate._fields if name in estimates}
             table.add_row(str(step), *_estimate(point)[: len(names)])
-        Console(**_NOT_MARKUP).print(table)
+        Console(**NOT_MARKUP).print(table)
     if "success" in curve and len(set(curve["task_env"])) > 1:
         _print_success_by_env(curve)
     _print_notes(curve["notes"])
@@ -192,7 +189,7 @@ def _print_success_by_env(curve: dict[str, Any]) -> None:
     last = np.array(curve["success"]["values"][-1])
     for name in dict.fromkeys(curve["task_env"]):
         table.add_row(name, f"{last[np.array(curve['task_env']) == name].mean():.2f}")
-    Console(**_NOT_MARKUP).print(table)
+    Console(**NOT_MARKUP).print(table)
 
 
 def print_host_report(report: dict[str, Any]) -> None:
@@ -220,18 +217,9 @@ def print_host_report(report: dict[str, Any]) -> None:
         add(name, by_task, official and official["task_success"][name])
     table.add_section()
     add("mean", per_goal, official and official["success"])
-    Console(**_NOT_MARKUP).print(table)
+    Console(**NOT_MARKUP).print(table)
     times = [f"{kind} took {report[kind]['seconds']:.0f} s" for kind in report["evaluators"]]
     _print_notes((*report["notes"], *times))
-
-
-def print_tables(tables: dict[str, dict[str, str]]) -> None:
-    """Titles, each over names and one line about each."""
-    for title, rows in tables.items():
-        table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2))
-        for name, summary in rows.items():
-            table.add_row(name, summary)
-        Console(**_NOT_MARKUP).print(table, "")
 
 
 def _estimate(point: dict[str, Any]) -> tuple[str, str, str, str]:
@@ -252,7 +240,7 @@ def _estimate(point: dict[str, Any]) -> tuple[str, str, str, str]:
 
 def _print_notes(notes: Iterable[str]) -> None:
     for note in notes:
-        Console(**_NOT_MARKUP).print(f"- {note}", soft_wrap=True)
+        Console(**NOT_MARKUP).print(f"- {note}", soft_wrap=True)
 
 
 def _number(value: float | None) -> str:

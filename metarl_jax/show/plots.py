@@ -1,5 +1,6 @@
 """Figures: learning curves, adaptation curves, settings of a sweep, paths."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -7,6 +8,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from scipy import stats
 
 matplotlib.use("Agg")
@@ -142,38 +144,68 @@ def online_curve(report: dict[str, Any], path: Path, title: str) -> None:
     _finish(figure, {"return": axes}, path)
 
 
-def settings(rows: list[dict[str, Any]], path: Path, title: str) -> None:
+def settings(rows: list[dict[str, Any]], fields: Sequence[str], path: Path, title: str) -> None:
     """Interquartile mean return (and mean success) after adaptation for each setting of a sweep, and that of each seed.
 
-    With 95 % intervals over seeds and tasks, where there are seeds enough.
+    With 95 % intervals over seeds and tasks, where there are seeds enough. Over the first field that takes several numbers, a
+    colour for each setting of the others; over the settings' names where there is none.
 
     Args:
       rows: what `sweep.table` returns.
+      fields: what the settings are of, in their order.
       path: of the PNG.
       title: over the figure.
     """
     figure, panels = _panels(all("success" in row for row in rows))
-    places = np.arange(len(rows))
+    numeric = next((field for field in fields if _are_numbers({row[field] for row in rows})), None)
+    lines: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        others = [word for word, field in zip(row["settings"].split(","), fields, strict=False) if field != numeric]
+        lines.setdefault(",".join(others) if numeric else "", []).append(row)
     for what, axes in panels.items():
-        kind, interval = ("iqm", "interval") if what == "return" else ("mean", "mean_interval")
-        middle = np.array([row[what][kind] for row in rows])
-        ends = [row[what][interval] or (row[what][kind],) * 2 for row in rows]
-        errors = np.abs(np.array(ends).T - middle)
-        label = {"iqm": "IQM", "mean": "mean"}[kind]
-        axes.errorbar(places, middle, errors, fmt="o", color=_AFTER, capsize=3, label=f"{label}, 95 % interval")
-        seeds = np.array(
-            [(place, x) for place, row in zip(places, rows, strict=True) for x in row[what][f"{kind}_of_each"]]
-        )
-        axes.plot(*seeds.T, "_", color=_BEFORE, label="each seed")
-        axes.set_xticks(places, [row["settings"] for row in rows], rotation=30, ha="right", fontsize="small")
-        axes.set(ylabel=f"{what} after adaptation", xlim=(-0.5, len(rows) - 0.5))
+        for index, (label, line) in enumerate(lines.items()):
+            places = np.array([float(row[numeric]) for row in line]) if numeric else np.arange(len(rows))
+            _draw_settings(axes, places, [row[what] for row in line], label, f"C{index}" if label else _AFTER)
+        if numeric:
+            axes.set_xlabel(numeric)
+            axes.set_xscale(_scale([float(row[numeric]) for row in rows]))
+        else:
+            axes.set_xticks(places, [row["settings"] for row in rows], rotation=30, ha="right", fontsize="small")
+            axes.set_xlim(-0.5, len(rows) - 0.5)
+        axes.set_ylabel(f"{what} after adaptation")
         axes.legend(frameon=False, fontsize="small")
     figure.suptitle(title, fontsize="medium")
     _finish(figure, panels, path)
 
 
+def _draw_settings(axes: Axes, places: np.ndarray, outcomes: list[dict[str, Any]], label: str, colour: str) -> None:
+    """Estimates of one `what` of a sweep's rows at their places."""
+    kind, interval = ("iqm", "interval") if "iqm" in outcomes[0] else ("mean", "mean_interval")
+    middle = np.array([outcome[kind] for outcome in outcomes])
+    errors = np.abs(np.array([outcome[interval] or (outcome[kind],) * 2 for outcome in outcomes]).T - middle)
+    words = f"{label} {'IQM' if kind == 'iqm' else 'mean'}, 95 % interval".strip()
+    axes.errorbar(places, middle, errors, fmt="o", color=colour, capsize=3, label=words)
+    seeds = [(place, x) for place, outcome in zip(places, outcomes, strict=True) for x in outcome[f"{kind}_of_each"]]
+    axes.plot(
+        *np.array(seeds).T, "_", color=_BEFORE if colour == _AFTER else colour, label=f"{label} each seed".strip()
+    )
+
+
+def _are_numbers(words: set[str]) -> bool:
+    """Whether they are, and more than one."""
+    try:
+        return len(words) > 1 and bool(np.isfinite([float(word) for word in words]).all())
+    except ValueError:
+        return False
+
+
+def _scale(values: list[float]) -> str:
+    """That of an axis: logarithmic where the values span a decade and more."""
+    return "log" if min(values) > 0 and max(values) >= 10 * min(values) else "linear"
+
+
 def paths(positions: np.ndarray, goals: np.ndarray, returns: np.ndarray, path: Path) -> None:
-    """Where a point goes: a column per task, a row per episode.
+    """Where a point goes: a column per task, a row per episode; a square where it starts, colours for the time.
 
     Args:
       positions: `[K + 1, N, T + 1, 2]`.
@@ -182,15 +214,24 @@ def paths(positions: np.ndarray, goals: np.ndarray, returns: np.ndarray, path: P
       path: of the PNG.
     """
     rows, columns = returns.shape
-    figure = Figure(figsize=(2.1 * columns, 1.9 * rows), layout="constrained")
+    figure = Figure(figsize=(2.1 * columns + 0.8, 1.9 * rows + 0.4), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    seen = np.concatenate([positions.reshape(-1, 2), goals])
+    low, high = seen.min(axis=0), seen.max(axis=0)
+    margin = 0.1 * (high - low).max()
+    frame = {"xlim": (low[0] - margin, high[0] + margin), "ylim": (low[1] - margin, high[1] + margin)}
     for (row, column), axes in np.ndenumerate(panels):
-        axes.plot(*goals[column], "o", markersize=12, color="C2", alpha=0.4)
-        axes.plot(*positions[row, column].T, ".-", color=_AFTER if row else _BEFORE, linewidth=1, markersize=4)
+        way = positions[row, column]
+        axes.plot(*goals[column], "o", markersize=12, color="C2", alpha=0.4, label="goal")
+        axes.plot(*way.T, "-", color=_BEFORE, linewidth=0.6)
+        steps = axes.scatter(*way.T, c=np.arange(len(way)), s=8, cmap="plasma", zorder=2)
+        axes.plot(*way[0], "s", markersize=6, color="black", fillstyle="none", label="start")
         axes.set_title(f"return {returns[row, column]:.1f}", fontsize="small")
-        axes.set_aspect("equal")
+        axes.set(aspect="equal", **frame)
     for row in range(rows):
         panels[row, 0].set_ylabel(f"after {row}" if row else "at first")
+    figure.colorbar(steps, ax=panels, label="step", ticks=MaxNLocator(integer=True))
+    figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
     _finish(figure, {}, path)
 
 

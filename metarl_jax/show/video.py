@@ -20,6 +20,7 @@ from ..rollout import Act, ActionSample
 from ..types import Algorithm, Array, EnvSpec, History, Key, MetaEnv, RunState, Task
 
 _GIF_TICK = 0.01  # s; a picture of a GIF stays for a whole number of them, and two at least
+_OWN_COLOURS = 48  # of a GIF's first picture; more make a film of 500 frames longer than 8 MB
 
 
 class Scene(NamedTuple):
@@ -119,9 +120,25 @@ def _write_mp4(frames: Iterable[np.ndarray], path: Path, dt: float) -> None:
             raise OSError(log.read().decode(errors="replace").strip() or "ffmpeg failed")
 
 
+def _palette(first: Image.Image) -> Image.Image:
+    """Colours for all pictures of a GIF: those of the `first`, and some of everywhere, for what is small or comes later.
+
+    With one palette, and without dither, what stands still stays the same from picture to picture, and takes no room.
+    """
+    cube = np.stack(np.meshgrid(*[np.linspace(0, 255, 5)] * 3), axis=-1).round().astype(np.uint8)
+    palette = Image.new("P", (1, 1))
+    own = first.quantize(_OWN_COLOURS).getpalette() or []
+    palette.putpalette(bytes(own[: 3 * _OWN_COLOURS]) + cube.tobytes())
+    return palette
+
+
 def _write_gif(frames: Iterable[np.ndarray], path: Path, dt: float) -> None:
     every = int(np.ceil(2 * _GIF_TICK / dt - 1e-6))
-    pictures = [Image.fromarray(frame).quantize() for i, frame in enumerate(frames) if i % every == 0]
+    palette, pictures = None, []
+    for frame in itertools.islice(frames, 0, None, every):
+        picture = Image.fromarray(frame)
+        palette = palette or _palette(picture)
+        pictures.append(picture.quantize(palette=palette, dither=Image.Dither.NONE))
     ends = np.round(np.arange(len(pictures) + 1) * every * dt / _GIF_TICK)  # rounded so that errors do not add up
     durations = (np.diff(ends) * _GIF_TICK * 1000).round().astype(int).tolist()  # ms
     first, *rest = pictures

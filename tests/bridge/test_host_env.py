@@ -13,7 +13,7 @@ from metarl_jax.benchmarks.metaworld import host_env, reference
 from metarl_jax.envs import make
 from metarl_jax.errors import ConfigError
 from metarl_jax.runs import runlog
-from metarl_jax.show import console
+from metarl_jax.show import tables
 
 T = 30
 
@@ -95,7 +95,7 @@ def test_a_failed_worker_in_compiled_code_is_one_line(monkeypatch, capfd):
             "INTERNAL: CpuCallback error: Traceback\nWorkerError: an environment of 'reach-v3' died\nat ..."
         )
 
-    monkeypatch.setattr(console, "print_tables", fail)
+    monkeypatch.setattr(tables, "print_tables", fail)
     assert cli.main(["list"]) == 1
     assert capfd.readouterr().err == "error: an environment of 'reach-v3' died\n"
 

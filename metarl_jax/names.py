@@ -1,0 +1,61 @@
+"""Everything that has a name, with one line about it. It imports nothing, so that `metarl list` answers at once.
+
+Where a thing is made is said in the registry of the same name: `presets.PRESETS`, `algorithms.ALGORITHMS`,
+`networks.NETWORKS`, `networks.MEMORIES`, `learning.distributions.DISTRIBUTIONS`. A summary that begins with "..." says how a
+thing differs from the one before.
+"""
+
+PRESETS = {
+    "cheetah-dir-maml": "second-order MAML-PPO, learned step sizes, on HalfCheetah-direction: the default, 6 minutes on 2 cores",
+    "cheetah-dir-promp": "ProMP's published settings (160k steps an iteration, 1001 iterations)",
+    "cheetah-vel-maml": "the same on HalfCheetah-velocity",
+    "nav-maml": "second-order MAML-PPO on 2-D navigation",
+    "nav-fomaml": "... with first-order gradients",
+    "nav-reptile": "... with Reptile",
+    "ml1-reach-maml": "second-order MAML-PPO on Meta-World's reach, goal hidden; judged on ML1's 50 test goals, 500 steps",
+    "ml1-push-maml": "... on push",
+    "ml10-maml": "... on ML10, two tasks of each family an iteration; judged on all 50 tasks of its 5 test families",
+    "mt10-ppo": "PPO on Meta-World's MT10, goal shown, all 50 goals of each task; judged on the same, 500 steps",
+    "nav-sparse-rl2-s5": "RL^2 with an S5 memory on sparse 2-D navigation: the first episode explores",
+    "recall-rl2-s5": "PPO with an S5 memory in a corridor of 200 steps; the first observation says how to answer the last",
+    "cheetah-vel-rl2": "RL^2 with a GRU on HalfCheetah-velocity, 200 steps per episode, two per trial",
+    "cheetah-dir-rl2-s5": "RL^2 with an S5 memory on HalfCheetah-direction",
+    "ml1-reach-rl2": "RL^2 with an S5 memory on Meta-World's reach, goal hidden; judged on ML1's 50 test goals, 500 steps",
+    "ml1-push-rl2-s5": "... on push",
+    "ml10-rl2": "... with a GRU on ML10; judged on all 50 tasks of its 5 test families",
+    "halfcheetah-ppo": "PPO on Gymnasium's HalfCheetah-v5",
+}
+
+ALGORITHMS = {
+    "maml-ppo": "MAML with a PPO outer loop, exact second-order gradients",
+    "fomaml": "... with first-order gradients",
+    "promp": "... with ProMP's penalty on the KL of the policies before adaptation",
+    "reptile": "moves towards the adapted parameters, no meta-gradient",
+    "rl2": "PPO over trials of several episodes; the policy's memory adapts",
+    "sac": "soft actor-critic from replay, on one task or many at once; does not adapt",
+    "ppo": "single- or multi-task PPO with a critic; does not adapt",
+}
+
+NETWORKS = {
+    "mlp": "multi-layer perceptron, orthogonal initialisation, optional LayerNorm",
+}
+
+MEMORIES = {
+    "s5": "diagonal state-space model, HiPPO-LegS initialisation, learned step sizes",
+    "lru": "linear recurrent unit: complex diagonal recurrence, ring initialisation",
+    "selective": "Mamba's selective state-space model with its causal convolution",
+    "gru": "gated recurrent unit",
+    "lstm": "long short-term memory",
+}
+
+DISTRIBUTIONS = {
+    "gaussian": "draws are clipped to the action bounds",
+    "tanh-gaussian": "draws are squashed into the action bounds, which must be finite",
+}
+
+# Fields of configurations that hold a name, by class: what it may be, to whoever reads a file or a command line.
+FIELDS = {
+    "NetworkConfig": {"name": tuple(NETWORKS)},
+    "MemoryConfig": {"name": ("none", *MEMORIES)},
+    "PolicyConfig": {"distribution": tuple(DISTRIBUTIONS)},
+}
