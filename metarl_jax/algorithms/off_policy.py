@@ -52,8 +52,9 @@ def explore(policy: Policy, state: RunState, at_random: Array) -> Act:
     decide = make_act(policy, state.obs_stats, state.params["policy"], None)
 
     def act(obs: Array, history: History, key: Key) -> tuple[tuple, ActionSample]:
-        carry, sample = decide(obs, history, key)
-        uniform = jax.random.uniform(jax.random.fold_in(key, 0), sample.raw.shape, minval=-1.0, maxval=1.0)
+        key_policy, key_uniform = jax.random.split(key)
+        carry, sample = decide(obs, history, key_policy)
+        uniform = jax.random.uniform(key_uniform, sample.raw.shape, minval=-1.0, maxval=1.0)
         raw = jnp.where(at_random, jnp.arctanh(uniform), sample.raw)
         return carry, sample._replace(raw=raw, action=policy.distribution.to_env(raw))
 

@@ -44,6 +44,7 @@ class QCritic(NamedTuple):
         [Params, Array, Array], Array
     ]  # obs [B, obs_dim], action [B, action_dim] -> outputs [ensemble, B, K]
     value: Callable[[Array], Array]  # outputs -> what is believed [B]
+    expect: Callable[[Array], Array]  # a target [B, K] -> its mean [B]
     target: Callable[[Array, Array, Array, Array], Array]  # outputs at s', reward, discount, bonus [B] -> [B, K]
     loss: Callable[[Array, Array], Array]  # outputs, target -> mean over critics and rows, []
 
@@ -61,7 +62,7 @@ def make_q_critic(config: QCriticConfig, compute_dtype: str) -> QCritic:
         return jax.vmap(network.apply, in_axes=(0, None))(params, inputs)
 
     if config.kind == "plain":
-        return QCritic(init, apply, _least, _plain_target, _squared_error)
+        return QCritic(init, apply, _least, lambda target: target[:, 0], _plain_target, _squared_error)
     support = categorical.atoms(config.atoms, config.limit)
 
     def value(outputs: Array) -> Array:
@@ -72,9 +73,10 @@ def make_q_critic(config: QCriticConfig, compute_dtype: str) -> QCritic:
         values = reward[:, None] + discount[:, None] * (support + bonus[:, None])
         return categorical.project(values, probs, support)
 
-    return QCritic(
-        init, apply, value, target, lambda outputs, probs: jnp.mean(categorical.cross_entropy(outputs, probs))
-    )
+    def loss(outputs: Array, probs: Array) -> Array:
+        return jnp.mean(categorical.cross_entropy(outputs, probs))
+
+    return QCritic(init, apply, value, lambda probs: probs @ support, target, loss)
 
 
 def _least(outputs: Array) -> Array:

@@ -186,9 +186,10 @@ def make(config: SacConfig, env: MetaEnv | Suite, policy_config: PolicyConfig, i
         key_batch, key_loss = jax.random.split(key)
         batch = draw(memory, learner.obs_stats, key_batch, config.batch_size, unit_of_reward(learner, memory))
         moving = {name: learner.params[name] for name in parts}
-        (_, metrics), grads = jax.value_and_grad(loss, has_aux=True)(moving, learner, batch, key_loss)
+        (value, metrics), grads = jax.value_and_grad(loss, has_aux=True)(moving, learner, batch, key_loss)
         learner = apply_gradients(optimizer, learner, grads)
         target = optax.incremental_update(learner.params["critic"], learner.kept.shared, config.tau)
+        metrics |= {"loss": value, "outer_grad_norm": optax.tree.norm(grads), "target_norm": optax.tree.norm(target)}
         return learner._replace(kept=Kept(target)), metrics
 
     def unit_of_reward(learner: RunState, memory: Memory) -> Array | None:
@@ -249,7 +250,8 @@ def make_loss(critic: QCritic, soft: Soft) -> Callable[[Params, RunState, Batch,
         target = critic.target(outputs, rows.reward, rows.discount, -alpha * log_prob)
         outputs = critic.apply(params["critic"], rows.obs, rows.action)
         critic_loss = critic.loss(outputs, jax.lax.stop_gradient(target))
-        metrics = {"critic_loss": critic_loss, "q": critic.value(outputs).mean()}
+        q, believed = critic.value(outputs), critic.expect(target)
+        metrics = {"critic_loss": critic_loss, "q": q.mean(), "td_error": jnp.abs(q - believed).mean()}
         if "policy" not in moving:
             return critic_loss, metrics
         action, log_prob = soft.sample(params["policy"], rows.obs, key_now)
