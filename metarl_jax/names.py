@@ -24,6 +24,7 @@ PRESETS = {
     "ml1-push-rl2-s5": "... on push",
     "ml10-rl2": "... with a GRU on ML10; judged on all 50 tasks of its 5 test families",
     "halfcheetah-ppo": "PPO on Gymnasium's HalfCheetah-v5",
+    "halfcheetah-sac": "... by SAC",
 }
 
 ALGORITHMS = {

@@ -11,6 +11,7 @@ from .algorithms.ppo import PpoConfig
 from .algorithms.ppo_update import PpoUpdateConfig
 from .algorithms.reptile import ReptileConfig
 from .algorithms.rl2 import Rl2Config
+from .algorithms.sac import SacConfig
 from .config import EvaluationConfig, ExperimentConfig
 from .errors import ConfigError
 from .learning.optim import OptimizerConfig
@@ -96,6 +97,25 @@ def _rl2_metaworld(memory: str, **changes) -> ExperimentConfig:
         ),
     )
     return dataclasses.replace(config, **changes)
+
+
+_SAC = ExperimentConfig(
+    preset="",
+    env="halfcheetah-v5",
+    iterations=12_000,
+    window=50,
+    checkpoint_every=1000,
+    keep_checkpoints=1,  # the replay is in them
+    policy=PolicyConfig(
+        network=NetworkConfig(hidden=(256, 256), activation="relu"),
+        distribution="tanh-gaussian",
+        state_std=True,
+        min_log_std=-5.0,
+        max_log_std=2.0,
+    ),
+    evaluation=EvaluationConfig(tasks=1, episodes=10),
+    algorithm=SacConfig(envs_per_task=64, n_step=3, updates_per_step=1 / 32),
+)
 
 
 def _small_memory(name: str) -> PolicyConfig:
@@ -215,6 +235,7 @@ _CONFIGS: dict[str, ExperimentConfig] = {
             optimizer=OptimizerConfig(lr=3e-4, max_grad_norm=0.5, lr_schedule="linear"),
         ),
     ),
+    "halfcheetah-sac": _SAC,
 }
 PRESETS = {
     name: Preset(dataclasses.replace(config, preset=name), names.PRESETS[name]) for name, config in _CONFIGS.items()
@@ -224,13 +245,13 @@ PRESETS = {
 def scaled(config: ExperimentConfig, scale: int) -> ExperimentConfig:
     """With `scale` times as many environments at once, for devices that step many in the time of few.
 
-    Times as many tasks per iteration; of PPO, which keeps its tasks, environments of each. Nothing else changes: each iteration
-    has as many more steps, so that fewer of them do.
+    Times as many tasks per iteration; of PPO and SAC, which keep their tasks, environments of each. Nothing else changes: each
+    iteration has as many more steps, so that fewer of them do.
     """
     if scale < 1:
         raise ConfigError(f"scale must be at least 1, not {scale}.")
     algorithm = config.algorithm
-    if algorithm.name == "ppo":
+    if algorithm.name in ("ppo", "sac"):
         algorithm = dataclasses.replace(algorithm, envs_per_task=scale * algorithm.envs_per_task)
     else:
         algorithm = dataclasses.replace(algorithm, num_tasks=scale * algorithm.num_tasks)

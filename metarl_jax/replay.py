@@ -49,9 +49,9 @@ def sample(replay: Replay, key: Key, count: int) -> Any:
     return sharding.over_tasks(jax.vmap(of_task))(replay.rows, replay.filled, keys)
 
 
-def num_bytes(row: Any) -> int:
-    """What one row takes."""
-    return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(row))
+def num_bytes(rows: Any) -> int:
+    """What they take; shapes are enough."""
+    return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(rows))
 
 
 def _pairs(rows: Any, new: Any) -> list[tuple[Array, Array]]:

@@ -150,3 +150,6 @@ class Algorithm(NamedTuple):
     adapt: Callable[[RunState, Params, Transition], Params]
     adaptation: Adaptation
     env_steps_per_iteration: int
+    checkpointed: Callable[[RunState], RunState] = lambda state: (
+        state
+    )  # what checkpoints hold; the rest begins at 0 again

@@ -83,7 +83,7 @@ def test_import_directions(path):
 FLOORS = (
     ("types", "errors", "names"),
     ("learning", "networks", "sharding"),
-    ("rollout",),
+    ("rollout", "replay"),
     ("policies", "evaluation"),
     ("algorithms",),
     ("config", "presets"),

@@ -35,7 +35,7 @@ PNG = b"\x89PNG\r\n"
 
 
 @pytest.fixture
-def configure(tiny_algorithms, tiny_policy):
+def configure(tiny_algorithms, policy_for):
     """A small run; keywords change it."""
 
     def make(algorithm="maml-ppo", **changes):
@@ -44,7 +44,7 @@ def configure(tiny_algorithms, tiny_policy):
             env="point-test",
             algorithm=tiny_algorithms[algorithm],
             iterations=6,
-            policy=tiny_policy,
+            policy=policy_for(algorithm),
             evaluation=EVALUATION,
             checkpoint_every=2,
         )
@@ -105,6 +105,20 @@ def timeless(rows):
     return [{name: value for name, value in row.items() if name not in clock} for row in rows]
 
 
+def test_a_replay_can_be_left_out_of_checkpoints(tmp_path, configure, train, make_point):
+    """A resumed run fills it anew, and learns nothing before it holds as much as a run begins to learn with."""
+    config = configure("sac", iterations=4, checkpoint_every=50)
+    algorithm = dataclasses.replace(config.algorithm, checkpoint_replay=False, random_steps=64)  # two iterations
+    config = dataclasses.replace(config, algorithm=algorithm)
+    with pytest.raises(Interrupted):
+        train(tmp_path / "run", config, interrupt_at(3))
+    (checkpoint,) = (tmp_path / "run" / "checkpoints" / "latest").glob("3")
+    assert not any("replay" in path.name for path in checkpoint.rglob("*"))
+    train(tmp_path / "run", config, resume=True)
+    losses = [row["critic_loss"] for row in runlog.read_metrics(tmp_path / "run")]
+    assert [loss > 0.0 for loss in losses] == [False, True, True, False]
+
+
 def steps_of(directory, which):
     return sorted(int(p.name) for p in (directory / "checkpoints" / which).iterdir() if p.name.isdigit())
 
@@ -117,7 +131,9 @@ def assert_same_state(a, b):
 # The real algorithms.
 
 
-@pytest.mark.parametrize(("algorithm", "window"), [pytest.param("maml-ppo", 1, marks=pytest.mark.slow), ("ppo", 3)])
+@pytest.mark.parametrize(
+    ("algorithm", "window"), [pytest.param("maml-ppo", 1, marks=pytest.mark.slow), ("ppo", 3), ("sac", 2)]
+)
 def test_interrupted_and_extended_runs_equal_an_uninterrupted_one(
     tmp_path, configure, train, make_point, algorithm, window
 ):

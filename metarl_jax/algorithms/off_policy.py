@@ -47,6 +47,11 @@ def init_memory(env: MetaEnv | Suite, key: Key, shape: tuple[int, int], slots: i
     return Memory(start(env, key, shape), replay.init(row, shape[0], slots), zeros, zeros[:, 0])
 
 
+def without_replay(state: RunState) -> RunState:
+    """The state but what was experienced."""
+    return state._replace(kept=state.kept._replace(by_task=state.kept.by_task._replace(replay=())))
+
+
 def explore(policy: Policy, state: RunState, at_random: Array) -> Act:
     """The policy; uniformly random actions while `at_random` `[]`."""
     decide = make_act(policy, state.obs_stats, state.params["policy"], None)

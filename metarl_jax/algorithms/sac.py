@@ -16,7 +16,7 @@ from ..policies import Policy, PolicyConfig, make_act, make_policy
 from ..rollout import check_num_tasks
 from ..types import Adaptation, Algorithm, Array, Kept, Key, MetaEnv, Metrics, Params, RunState, Suite
 from .diagnostics import action_metrics, outcome_metrics, unstable_metrics
-from .off_policy import Batch, Memory, draw, explore, init_memory, remember
+from .off_policy import Batch, Memory, draw, explore, init_memory, remember, without_replay
 from .q_critic import QCritic, QCriticConfig, make_q_critic
 from .standing import go_on
 
@@ -55,6 +55,8 @@ class SacConfig:
     """Rewards summed before a value is bootstrapped; at most `unroll`."""
     capacity: int = 1_000_000
     """Steps kept of all tasks together; rounded up to whole iterations."""
+    checkpoint_replay: bool = True
+    """Whether checkpoints hold what is kept, so that a resumed run goes on bit for bit; without, it fills it anew first."""
     random_steps: int = 5_000
     """Environment steps with uniformly random actions before anything is learned."""
     updates_per_step: float = 1.0 / 16.0
@@ -209,6 +211,7 @@ def make(config: SacConfig, env: MetaEnv | Suite, policy_config: PolicyConfig, i
         init_carry=lambda shape: (),
         keeps_history=False,
         env_steps_per_iteration=config.env_steps,
+        checkpointed=(lambda state: state) if config.checkpoint_replay else without_replay,
     )
 
 

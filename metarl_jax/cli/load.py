@@ -60,7 +60,7 @@ def restore(run, config, env, checkpoint: str) -> tuple:
     algorithm = make_algorithm(config.algorithm, env, config.policy, config.schedule_length)
     like = jax.eval_shape(algorithm.init, jax.random.key(0))
     try:
-        checkpoints = Checkpoints(run / "checkpoints", config.keep_checkpoints)
+        checkpoints = Checkpoints(run / "checkpoints", config.keep_checkpoints, algorithm.checkpointed)
         state = checkpoints.restore(like, checkpoint)
         checkpoints.close()
     except OSError as error:

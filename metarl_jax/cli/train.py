@@ -20,7 +20,7 @@ from ..envs import physics
 from ..envs.physics.mujoco import num_threads
 from ..errors import ConfigError, lookup, nearest_divisors
 from ..runs import children, judging, runlog, sweep, training
-from ..runs.memory import TooLarge
+from ..runs.memory import TooLarge, check_replay
 from ..runs.runlog import RunLog, SilentLog
 from ..runs.training import Run
 from ..show import console
@@ -149,6 +149,8 @@ def run(argv: list[str]) -> int:
     config = options.config
     _check_directories(options)
     _say_what_schedules_do(config)
+    if options.resume and not getattr(config.algorithm, "checkpoint_replay", True):
+        print("checkpoints of this run hold no replay: it is filled anew before learning goes on", file=sys.stderr)
     sharding.use_parts_of_cpu(_devices(options, num_threads()))
     if options.distributed or options.coordinator:
         if not hosts.is_child():
@@ -162,6 +164,7 @@ def run(argv: list[str]) -> int:
     env, eval_env = make_envs(config)
     sharding.check_divides(config.algorithm.num_tasks, mesh, env, "algorithm.num_tasks")
     algorithm = make_algorithm(config.algorithm, env, config.policy, config.schedule_length)
+    check_replay(jax.eval_shape(algorithm.init, jax.random.key(0)), len(options.seeds or (0,)), mesh)
     judge = judging.make_judge(config, algorithm, env, eval_env)
     base = options.run_dir or console.default_run_dir(config)
     with contextlib.ExitStack() as stack:

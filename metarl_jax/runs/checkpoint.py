@@ -9,6 +9,7 @@ import itertools
 import json
 import logging
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,8 +40,9 @@ class Found(NamedTuple):
 class Checkpoints:
     """The newest few checkpoints of a run, and the one with the highest score."""
 
-    def __init__(self, directory: Path, keep: int):
+    def __init__(self, directory: Path, keep: int, checkpointed: Callable[[RunState], RunState] = lambda state: state):
         self._directory = directory.absolute()
+        self._checkpointed = checkpointed  # see `Algorithm`
         best: dict[str, Any] = {"max_to_keep": 1, "best_fn": _score, "best_mode": "max"}
         self._options = {"latest": {"max_to_keep": keep}, "best": best}
         self._managers: dict[str, ocp.CheckpointManager] = {}
@@ -81,7 +83,7 @@ class Checkpoints:
     def _write(self, which: str, state: RunState, metrics: dict[str, Any] | None = None) -> None:
         step = int(state.step)
         try:
-            if not self._manager(which).save(step, metrics=metrics, args=ocp.args.StandardSave(_saved(state))):
+            if not self._manager(which).save(step, metrics=metrics, args=ocp.args.StandardSave(self._saved(state))):
                 return  # there is a later one, of before a resume
         except (ValueError, RuntimeError) as error:  # which is what orbax makes of a full disk
             if sharding.is_loss_of_process(error):
@@ -148,11 +150,16 @@ class Checkpoints:
         """
         found = self._newest(which)
         self._check_fits(found, like)
-        wanted = {name: _described(x) for name, x in _saved(like).items()}
+        wanted = {name: _described(x) for name, x in self._saved(like).items()}
         saved = _reader().restore(self._path(found) / "default", args=ocp.args.StandardRestore(wanted))
         leaves, treedef = jax.tree.flatten_with_path(like)
         values = [saved.get(jax.tree_util.keystr(path), jnp.zeros(x.shape, x.dtype)) for path, x in leaves]
         return jax.tree.unflatten(treedef, values)
+
+    def _saved(self, state: RunState) -> dict[str, jax.Array]:
+        """The leaves by name, but those without elements, which orbax refuses to write."""
+        leaves = jax.tree.leaves_with_path(self._checkpointed(state))
+        return {jax.tree_util.keystr(path): x for path, x in leaves if x.size > 0}
 
     def _entries(self, which: str) -> list[Path]:
         """What lies there: first what is no checkpoint, then from the newest to the oldest."""
@@ -164,7 +171,7 @@ class Checkpoints:
         return self._directory / found.which / str(found.step)
 
     def _check_fits(self, found: Found, like: RunState) -> None:
-        wanted = {name: x.shape for name, x in _saved(like).items()}
+        wanted = {name: x.shape for name, x in self._saved(like).items()}
         there = {name: tuple(x.shape) for name, x in _contents(self._path(found)).items()}
         if wrong := sorted(name for name in wanted | there if wanted.get(name) != there.get(name)):
             name = wrong[0]
@@ -272,8 +279,3 @@ def _contents(checkpoint: Path) -> dict[str, Any]:
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _saved(state: RunState) -> dict[str, jax.Array]:
-    """The leaves by name, but those without elements, which orbax refuses to write."""
-    return {jax.tree_util.keystr(path): x for path, x in jax.tree.leaves_with_path(state) if x.size > 0}

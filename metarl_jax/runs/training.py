@@ -73,7 +73,8 @@ def train(
     with contextlib.ExitStack() as stack:
         for run in runs:
             stack.enter_context(readable_errors(run.log.directory))
-        stores = [Checkpoints(r.log.directory / "checkpoints", config.keep_checkpoints) for r in runs]
+        directories = [run.log.directory / "checkpoints" for run in runs]
+        stores = [Checkpoints(where, config.keep_checkpoints, algorithm.checkpointed) for where in directories]
         # Compared before it takes minutes to compile.
         done, *_ = [store.settle(jax.eval_shape(algorithm.init, keys.init[0])) for store in stores]
         if done is not None and done > config.iterations:
