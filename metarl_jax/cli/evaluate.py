@@ -9,6 +9,7 @@ import tyro
 from ..errors import ConfigError, lookup
 from ..policies import ACTIONS
 from ..runs import judging, runlog
+from ..runs.files import check_place
 from ..runs.signals import interruptibly
 from ..show import console
 from .load import check_fits, make_env, restore
@@ -60,6 +61,8 @@ def parse_evaluate(argv: list[str]) -> EvaluateOptions:
     """The options of `metarl evaluate`; ConfigError or exit 2 on bad ones."""
     options = parse(EvaluateOptions, argv)
     lookup(options.on, {"native": 0, "metaworld": 0}, "place to evaluate on")
+    if options.out is not None:
+        check_place(options.out, "--out")
     lookup(options.checkpoint, {"latest": 0, "best": 0}, "checkpoint")
     lookup(options.actions, ACTIONS, "choice of actions")
     native, metaworld = ("tasks", "steps", "physics"), ("suite", "split", "evaluator", "adaptation_episodes")
