@@ -24,7 +24,7 @@ from metarl_jax.runs import metrics, runlog
 from metarl_jax.show import console, plots, streams
 from metarl_jax.show.plots import Setting
 
-HUGE = "100000000000"
+HUGE = "2000000000"
 
 
 @pytest.mark.parametrize(
