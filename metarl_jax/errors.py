@@ -34,11 +34,11 @@ _AT_MOST = {
     "window": 2**14,  # of whose iterations the metrics wait on the device
     **dict.fromkeys(("hidden", "width", "state"), 2**16),
 }
-_COUNTS = 2**31 - 1  # programs count in 32 bits
+_COUNTS, _FLOATS = 2**31 - 1, 3.4e38  # programs have 32 bits for a number
 
 
 def check_sizes(config: Any, prefix: str = "") -> None:
-    """ConfigError where a whole number in a configuration, a dataclass, is larger than a program can be made for."""
+    """ConfigError where a number in a configuration, a dataclass, is larger than a program can be made for."""
     for field in dataclasses.fields(config):
         value, most = getattr(config, field.name), _AT_MOST.get(field.name, _COUNTS)
         if dataclasses.is_dataclass(value):
@@ -46,6 +46,8 @@ def check_sizes(config: Any, prefix: str = "") -> None:
         for number in value if isinstance(value, tuple) else (value,):
             if isinstance(number, int) and number > most:
                 raise ConfigError(f"{prefix}{field.name} must be at most {most:,}, not {number:,}.")
+            if isinstance(number, float) and _FLOATS < abs(number) < math.inf:  # where that may be, it is written so
+                raise ConfigError(f"{prefix}{field.name} must be at most {_FLOATS:.3g}, not {number:g}.")
 
 
 def check_worlds(**factors: int) -> None:

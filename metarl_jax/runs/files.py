@@ -24,7 +24,7 @@ def read_json(path: Path, hint: Any) -> Any:
 def check_place(directory: Path, option: str) -> None:
     """ConfigError where `directory`, which `option` names, cannot be written or made: before minutes go into what goes there."""
     try:
-        there = next(path for path in (directory, *directory.absolute().parents) if path.exists())
+        there = next(path for path in (directory, *directory.absolute().parents) if path.exists() or path.is_symlink())
     except OSError as error:
         raise ConfigError(f"{option} {directory} cannot be written: {error.strerror}.") from error
     if not there.is_dir():
