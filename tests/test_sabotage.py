@@ -171,7 +171,7 @@ def test_a_disk_that_fails_at_some_write(number, code, here, whole, monkeypatch,
 
 @pytest.mark.parametrize("victim", [0, 1, 2])
 def test_lost_workers_of_a_sweep(victim, here, whole, monkeypatch):
-    """One of three is killed after its first checkpoint; the same command again ends all."""
+    """One of three is killed as it starts; the same command again ends all."""
     argv = ["sweep", "nav-maml", "--out", "out", "--seeds", "0..2", "--jobs", "2", "--", *TINY.split()]
     start = children.start
 
