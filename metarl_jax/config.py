@@ -8,7 +8,7 @@ import typing
 from typing import Any
 
 from .algorithms import ALGORITHMS
-from .errors import ConfigError, check_worlds, lookup
+from .errors import ConfigError, check_sizes, check_worlds, lookup
 from .names import FIELDS
 from .policies import PolicyConfig
 from .types import Adaptation
@@ -109,6 +109,7 @@ class ExperimentConfig:
             raise ConfigError(f"schedule_iterations must be at least 1, not {self.schedule_iterations}.")
         if not 0 <= self.seed < 2**32:
             raise ConfigError(f"seed must lie in [0, 2**32), not {self.seed}.")
+        check_sizes(self)
 
     @property
     def schedule_length(self) -> int:

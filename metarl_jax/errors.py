@@ -1,8 +1,10 @@
 """The one error that is the user's to mend, and what its messages suggest."""
 
+import dataclasses
 import difflib
 import math
 from collections.abc import Mapping
+from typing import Any
 
 MAX_WORLDS = 2**22  # environments at once
 
@@ -24,6 +26,30 @@ def lookup(name: str, table: Mapping, kind: str):
     raise ConfigError(f"unknown {kind} {name!r}: {hint}")
 
 
+# Whole numbers of a configuration, by the last part of their names, and the most that each may be.
+_AT_MOST = {
+    "seed": 2**32 - 1,
+    "steps": 2**10,  # of adaptation, which a program holds one after the other; as it does layers
+    "layers": 2**10,
+    "window": 2**14,  # of whose iterations the metrics wait on the device
+    **dict.fromkeys(("hidden", "width", "state"), 2**16),
+}
+_COUNTS, _FLOATS = 2**31 - 1, 3.4e38  # programs have 32 bits for a number
+
+
+def check_sizes(config: Any, prefix: str = "") -> None:
+    """ConfigError where a number in a configuration, a dataclass, is larger than a program can be made for."""
+    for field in dataclasses.fields(config):
+        value, most = getattr(config, field.name), _AT_MOST.get(field.name, _COUNTS)
+        if dataclasses.is_dataclass(value):
+            check_sizes(value, f"{prefix}{field.name}.")
+        for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, int) and number > most:
+                raise ConfigError(f"{prefix}{field.name} must be at most {most:,}, not {number:,}.")
+            if isinstance(number, float) and _FLOATS < abs(number) < math.inf:  # where that may be, it is written so
+                raise ConfigError(f"{prefix}{field.name} must be at most {_FLOATS:.3g}, not {number:g}.")
+
+
 def check_worlds(**factors: int) -> None:
     """ConfigError where the product of named numbers of worlds (`__` stands for a dot) is more than any machine holds.
 
@@ -34,6 +60,21 @@ def check_worlds(**factors: int) -> None:
         raise ConfigError(
             f"{names} must be at most {MAX_WORLDS:,}, not {' x '.join(f'{n:,}' for n in factors.values())}."
         )
+
+
+def check_steps(steps: int, what: str) -> None:
+    """ConfigError where `what`, an iteration or an evaluation, has more environment steps than a program can count."""
+    if steps > _COUNTS:
+        raise ConfigError(
+            f"{what} has {steps:,} environment steps, of which a program can count {_COUNTS:,}: lower its horizon, tasks or "
+            "episodes."
+        )
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether it says that the memory of the host or of a device does not suffice, in any of the words for that."""
+    words = f"{type(error).__name__}: {error}"
+    return any(sign in words for sign in ("RESOURCE_EXHAUSTED", "Out of memory", "bad_alloc", "MemoryError"))
 
 
 def nearest_divisors(size: int, wanted: int) -> str:

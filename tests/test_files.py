@@ -1,7 +1,9 @@
 """Files of a run that were damaged, and entries that nobody expects there: noticed, named, mended or passed over."""
 
 import dataclasses
+import errno
 import json
+import os
 import shutil
 
 import jax.numpy as jnp
@@ -368,6 +370,20 @@ def test_what_has_not_begun_can_be_begun(tmp_path, there):
     checkpoints.save(state(0))
     checkpoints.close()
     assert runlog.has_checkpoint(directory)
+
+
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks(tmp_path, monkeypatch, capfd, code):
+    """As on shared storage of clusters: a warning, and on."""
+
+    def flock(*_):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(runlog.fcntl, "flock", flock)
+    RunLog.create(tmp_path / "run", CONFIG).close()
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith(f"{tmp_path / 'run'} cannot be locked: ")
+    assert runlog.read_config(tmp_path / "run") == CONFIG
 
 
 # Sweeps.

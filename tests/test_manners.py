@@ -29,7 +29,7 @@ from metarl_jax.show import console, plots, streams, tables
 from metarl_jax.show.plots import Setting
 from metarl_jax.types import MetaEnv
 
-HUGE = "100000000000"
+HUGE = "2000000000"
 
 
 @pytest.mark.parametrize(

@@ -234,7 +234,7 @@ def test_nothing_of_a_run_that_goes_on_is_removed(tmp_path):
 def test_jobs_of_submitit(tmp_path):
     """On its cluster of one machine, whose interface is that of Slurm."""
     cells = sweep.expand(tmp_path, ["nav-maml", *TINY], [], [0])
-    sweep.run_on_slurm(cells, tmp_path, {"timeout_min": 5}, cluster="local")
+    sweep.run_on_slurm(cells, sweep.slurm_executor(tmp_path, {"timeout_min": 5}, cluster="local"))
     assert sweep.unfinished(cells) == []
 
 

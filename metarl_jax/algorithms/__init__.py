@@ -7,7 +7,7 @@ iterations) -> Algorithm`, a line in ALGORITHMS and one about it in names.py.
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from ..errors import ConfigError, check_worlds
+from ..errors import ConfigError, check_steps, check_worlds
 from ..types import Suite
 from . import maml_ppo, ppo, reptile, rl2, sac
 
@@ -42,4 +42,6 @@ def make_algorithm(config, env, policy_config, iterations):
                 f"{type(member).__name__} is no MetaEnv (metarl_jax/types.py): it lacks {', '.join(missing)}."
             )
     check_worlds(algorithm__num_tasks=config.num_tasks, algorithm__envs_per_task=config.envs_per_task)
-    return ALGORITHMS[config.name].make(config, env, policy_config, iterations)
+    algorithm = ALGORITHMS[config.name].make(config, env, policy_config, iterations)
+    check_steps(algorithm.env_steps_per_iteration, "an iteration")
+    return algorithm

@@ -16,7 +16,7 @@ import optax
 import scipy.stats
 
 from .. import evaluation, rollout
-from ..errors import ConfigError
+from ..errors import ConfigError, check_sizes
 from ..learning import losses, normalize, returns
 from ..policies import Context, Policy, Sequence, make_act
 from ..types import Algorithm, Array, History, Key, MetaEnv, Params, RunState, Suite, Task, Transition
@@ -47,6 +47,7 @@ class OnlineConfig:
     0 takes none back."""
 
     def __post_init__(self):
+        check_sizes(self, "online.")
         if min(self.episodes, self.steps) < 1 or min(self.replay, self.ensemble) < 2:
             raise ConfigError("online episodes and steps must be at least 1, replay and ensemble at least 2.")
         if not (0.0 < self.lr < float("inf") and 0.0 < self.clip < float("inf")):

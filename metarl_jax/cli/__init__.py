@@ -10,7 +10,7 @@ import itertools
 import os
 import sys
 
-from ..errors import ConfigError, lookup
+from ..errors import ConfigError, is_out_of_memory, lookup
 from ..show import streams
 
 COMMANDS = {
@@ -60,7 +60,10 @@ def _run(argv: list[str]) -> int:
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, MemoryError) as error:
+        if is_out_of_memory(error):
+            print("error: out of memory: ask for fewer tasks, episodes or steps at once", file=sys.stderr)
+            return 1
         # Where a worker with environments of the package has failed; from within XLA that comes as text.
         _, is_worker, words = f"{type(error).__name__}: {error}".rpartition("WorkerError: ")
         if not is_worker:
@@ -78,10 +81,16 @@ def _run(argv: list[str]) -> int:
 
 
 def _check_words(argv: list[str]) -> None:
-    """ConfigError where a word is empty, as it is after `--run-dir "$DIR"` where DIR is not set; nothing means that."""
+    """ConfigError where a word is empty, as it is after `--run-dir "$DIR"` where DIR is not set, which nothing means; or where
+    one has several lines or a NUL, which no name that is asked for here has.
+    """
     for before, word in itertools.pairwise(["metarl", *argv]):
         if not word or (word.startswith("--") and word.endswith("=")):
             raise ConfigError(f"nothing stands after {word[:-1] or before}: is a variable of the shell not set?")
+        if "\0" in word or word.splitlines() != [word]:
+            raise ConfigError(
+                f"{word!r} is more than a line of text: is a variable of the shell not what it should be?"
+            )
 
 
 def _keep_compiled_programs() -> None:

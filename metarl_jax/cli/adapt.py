@@ -11,6 +11,7 @@ from ..algorithms import online
 from ..algorithms.online import OnlineConfig, Subject
 from ..policies import make_judged_act, make_policy
 from ..runs import runlog
+from ..runs.files import check_place
 from ..runs.window import evaluation_key
 from ..show import console, plots
 from .choices import Actions, Checkpoint
@@ -53,6 +54,8 @@ class AdaptOptions:
 def parse_options(argv: list[str]) -> AdaptOptions:
     """The options of `metarl adapt`; ConfigError or exit 2 on bad ones."""
     options = parse(AdaptOptions, argv)
+    if options.out is not None:
+        check_place(options.out, "--out")
     check_ranges(options, {"tasks": (1, 2**20), "episodes": (1, 2**20), "steps": (0, 2**20), "seed": (0, 2**32)})
     return options
 

@@ -8,6 +8,7 @@ from typing import Literal
 import tyro
 
 from .. import benchmarks
+from ..errors import ConfigError
 from .options import parse
 
 
@@ -27,5 +28,7 @@ class BenchOptions:
 
 def run(argv: list[str]) -> int:
     options = parse(BenchOptions, argv)
+    if options.minutes is not None and not 0.0 < options.minutes < float("inf"):
+        raise ConfigError(f"--minutes must be positive and finite, not {options.minutes}.")
     benchmarks.run(options.name, options.json, options.out, shlex.join(["metarl", "bench", *argv]), options.minutes)
     return 0

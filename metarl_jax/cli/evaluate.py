@@ -9,6 +9,7 @@ import tyro
 
 from ..errors import ConfigError
 from ..runs import judging, runlog
+from ..runs.files import check_place
 from ..runs.signals import interruptibly
 from ..show import console
 from .choices import Actions, Checkpoint
@@ -60,6 +61,8 @@ class EvaluateOptions:
 def parse_evaluate(argv: list[str]) -> EvaluateOptions:
     """The options of `metarl evaluate`; ConfigError or exit 2 on bad ones."""
     options = parse(EvaluateOptions, argv)
+    if options.out is not None:
+        check_place(options.out, "--out")
     native, metaworld = ("tasks", "steps", "physics"), ("suite", "split", "evaluator", "adaptation_episodes")
     for name in metaworld if options.on == "native" else native:
         if getattr(options, name) not in (None, ()):

@@ -36,6 +36,12 @@ def make_envs(config) -> tuple:
     return env, eval_env
 
 
+def check(config) -> None:
+    """ConfigError where no run can be made of a configuration, which takes what it names together."""
+    env, _ = make_envs(config)
+    make_algorithm(config.algorithm, env, config.policy, config.schedule_length)
+
+
 def check_fits(trained: EnvSpec, judged: EnvSpec) -> None:
     """ConfigError with all differences, unless observations, actions and what is told of success are the same in both."""
     words = {"obs_dim": "observations", "action_dim": "actions", "action_low": "lowest actions"}

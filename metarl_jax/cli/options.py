@@ -28,13 +28,31 @@ def read(options: type[T], argv: list[str], prog: str, default: T | None = None)
     """`options` from a command line, `default` where it says nothing; ConfigError, one line, on a bad one."""
     said = io.StringIO()
     otherwise: Any = tyro.MISSING_NONPROP if default is None else default
+    check_once(argv)
     try:
         with contextlib.redirect_stderr(said):
-            return tyro.cli(options, args=argv, prog=prog, default=otherwise, registry=_VALUES)
+            values = tyro.cli(options, args=argv, prog=prog, default=otherwise, registry=_VALUES)
     except SystemExit as stop:
         if not stop.code:  # help
             raise
         raise ConfigError(_one_line(said.getvalue(), prog)) from None
+    for name in options_in(argv):  # which may take no value at all, and so would say nothing
+        if getattr(values, name.removeprefix("--").replace("-", "_"), None) == ():
+            raise ConfigError(f"{name} needs at least one value.")
+    return values
+
+
+def options_in(argv: list[str]) -> list[str]:
+    """The options that are given, as they are spelt in the help."""
+    return [word.partition("=")[0].replace("_", "-") for word in argv if re.match("--[a-z]", word)]
+
+
+def check_once(argv: list[str]) -> None:
+    """ConfigError where an option is given twice, of which one would be passed over; but for the axes of a grid."""
+    given = options_in(argv)
+    for name in given:
+        if given.count(name) > 1 and name != "--grid":
+            raise ConfigError(f"{name} is given twice: leave one out.")
 
 
 def _one_line(panel: str, prog: str) -> str:
@@ -103,7 +121,7 @@ def spread(argv: list[str], flag: str) -> None:
     for index, word in enumerate(argv):
         low, dots, high = word.partition("..")
         if dots and index and argv[index - 1] == flag:
-            if not (low.isdigit() and high.isdigit() and int(low) <= int(high) < int(low) + 10_000):
+            if not (low.isdecimal() and high.isdecimal() and int(low) <= int(high) < int(low) + 10_000):
                 raise ConfigError(f"{flag} {word}: write 0..7 or 0 1 2.")
             argv[index : index + 1] = map(str, range(int(low), int(high) + 1))
             return

@@ -10,6 +10,7 @@ import tyro
 from .. import evaluation, rollout
 from ..errors import ConfigError
 from ..runs import judging, runlog
+from ..runs.files import check_place
 from ..show import plots
 from .choices import Checkpoint
 from .load import make_envs, restore
@@ -31,12 +32,16 @@ class PathsOptions:
     checkpoint: Checkpoint = "latest"
     """`latest` or `best` (see `evaluation.every` of `metarl train`)."""
     out: Path | None = None
-    """PNG to write; where left out RUN/plots/paths-iteration-N.png, and in its name what options change."""
+    """File to write, .png, .pdf or .svg; where left out RUN/plots/paths-iteration-N.png, and in its name what options
+    change."""
 
 
 def parse_options(argv: list[str]) -> PathsOptions:
     """The options of `metarl paths`; ConfigError or exit 2 on bad ones."""
     options = parse(PathsOptions, argv)
+    if options.out is not None:
+        plots.check_file(options.out)
+        check_place(options.out.parent, "--out")
     check_ranges(options, {"tasks": (1, 21), "steps": (0, 20), "seed": (0, 2**32)})
     return options
 

@@ -11,6 +11,7 @@ import tyro
 from ..config import to_json
 from ..errors import ConfigError
 from ..runs import runlog
+from ..runs.files import check_place
 from ..runs.metrics import read_mended
 from ..show import plots
 from ..show.plots import Setting
@@ -31,8 +32,8 @@ def run(argv: list[str]) -> int:
     options = parse(PlotOptions, argv)
     if not options.runs:
         raise ConfigError("name at least one run directory to plot.")
-    if options.out.suffix not in plots.SUFFIXES:
-        raise ConfigError(f"--out {options.out} must end in {', '.join(plots.SUFFIXES)}.")
+    plots.check_file(options.out)
+    check_place(options.out.parent, "--out")
     settings = _settings(options.runs)
     with runlog.readable_errors(options.out.parent, "--out"):
         plots.learning_curves(settings, options.out)

@@ -10,6 +10,7 @@ import tyro
 from ..errors import ConfigError
 from ..runs import files, runlog, sweep
 from ..show import console, plots
+from . import load
 from .options import check_ranges, check_seeds, parse, spread
 from .train import parse_train
 
@@ -66,14 +67,18 @@ def run(argv: list[str]) -> int:
         ::-1
     ]  # those of a seed differ in nothing else
     # Bad input shows before anything runs.
-    sweep.check_distinct(settings, [parse_train(list(cell.argv)).config for cell in settings])
+    configs = [parse_train(list(cell.argv)).config for cell in settings]
+    sweep.check_distinct(settings, configs)
+    for config in configs if not options.slurm else ():  # whose machines may have other backends
+        load.check(config)
+    slurm = sweep.slurm_executor(options.out, options.slurm_parameters) if options.slurm else None
     plan = {"train": train, "grid": list(options.grid), "seeds": list(options.seeds)}
     with runlog.readable_errors(options.out, "--out"):
         sweep.claim(options.out, plan)
         waiting = sweep.unfinished(cells)
         print(f"{len(cells)} runs, {len(cells) - len(waiting)} of them finished", flush=True)
-        if options.slurm:
-            sweep.run_on_slurm(waiting, options.out, options.slurm_parameters)
+        if slurm is not None:
+            sweep.run_on_slurm(waiting, slurm)
         else:
             sweep.run_here(waiting, options.jobs, lambda line: print(line, flush=True))
         rows = sweep.table(cells)

@@ -26,7 +26,7 @@ from ..runs.training import Run
 from ..show import console
 from . import hosts
 from .load import make_envs
-from .options import check_seeds, read, spread, take
+from .options import check_once, check_ranges, check_seeds, options_in, read, spread, take
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,10 +60,15 @@ class TrainOptions:
 def parse_train(argv: list[str]) -> TrainOptions:
     """The options of `metarl train [PRESET] [--resume RUN] [--field value ...]`; ConfigError or exit 2 on bad ones."""
     argv = list(argv)
+    check_once(argv)
     # Before the values of --seeds are read: a seed of their own would do nothing.
-    if any(word.partition("=")[0] == "--seeds" for word in argv) and any(w.partition("=")[0] == "--seed" for w in argv):
+    if {"--seeds", "--seed"} <= set(options_in(argv)):
         raise ConfigError("--seeds are the seeds: leave --seed out.")
-    preset = argv.pop(0) if argv and not argv[0].startswith("-") else take(argv, "--preset")
+    first = argv.pop(0) if argv and not argv[0].startswith("-") else None
+    preset = take(argv, "--preset")
+    if first is not None and preset is not None:
+        raise ConfigError(f"two presets are given, {first} and {preset}: leave one out.")
+    preset = first or preset
     resume = take(argv, "--resume")
     spread(argv, "--seeds")
     algorithm = take(argv, "--algorithm")  # whose knobs are options: before they are read
@@ -123,10 +128,10 @@ def _checked(options: TrainOptions) -> TrainOptions:
         raise ConfigError("--coordinator, --processes and --process-id go together, and instead of --distributed.")
     if number is not None and count is not None and not 0 <= number < count:
         raise ConfigError(f"--process-id must lie in [0, {count - 1}], not {number}.")
-    if options.coordinator is not None and not re.fullmatch(
-        r"[^\s:]+:\d{1,5}|\[[\da-fA-F:]+\]:\d{1,5}", options.coordinator
-    ):
+    address = re.fullmatch(r"(?:[^\s:]+|\[[\da-fA-F:]+\]):(\d{1,5})", options.coordinator or "host:1")
+    if address is None or not 0 < int(address[1]) < 2**16:
         raise ConfigError(f"--coordinator must be HOST:PORT, not {options.coordinator!r}.")
+    check_ranges(options, {"devices": (1, 1025)})
     if (any(given) or options.distributed) and options.resume is None and options.run_dir is None:
         raise ConfigError("several processes need the same --run-dir.")
     if options.seeds and options.resume is not None:

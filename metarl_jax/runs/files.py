@@ -1,6 +1,7 @@
 """How files of a run are read and written: strictly, and whole or not at all."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,20 @@ def read_json(path: Path, hint: Any) -> Any:
         raise ConfigError(f"{path} is damaged: {error}") from error
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path} is damaged: it is not JSON.") from error
+
+
+def check_place(directory: Path, option: str) -> None:
+    """ConfigError where `directory`, which `option` names, cannot be written or made: before minutes go into what goes there."""
+    try:
+        there = next(path for path in (directory, *directory.absolute().parents) if path.exists() or path.is_symlink())
+    except OSError as error:
+        raise ConfigError(f"{option} {directory} cannot be written: {error.strerror}.") from error
+    if not there.is_dir():
+        raise ConfigError(f"{option} {directory} cannot be written: {there} is no directory.")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ConfigError(
+            f"{option} {directory} cannot be written: mend the permissions of {there}, or choose another."
+        )
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import evaluation, rollout
 from ..config import EvaluationConfig, ExperimentConfig, SettledEvaluation
+from ..errors import check_steps
 from ..evaluation import Curve, Population, over_tasks
 from ..policies import ACTIONS, make_judged_act
 from ..show import plots
@@ -87,6 +88,7 @@ def make_judge(
     judged_act = make_judged_act(actions, config.policy, env.spec)
     tasks = draw_tasks(settings, eval_env)
     shape = (settings.tasks, settings.episodes)
+    check_steps(settings.tasks * settings.episodes * (settings.steps + 1) * eval_env.spec.horizon, "an evaluation")
 
     def curve(state: RunState, tasks: Task, key: Key) -> Curve:
         return evaluation.adaptation(algorithm, eval_env, state, tasks, key, shape, settings.steps, judged_act)[2]

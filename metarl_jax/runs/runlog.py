@@ -221,13 +221,15 @@ def read_config_to_resume(directory: Path) -> ExperimentConfig:
 
 
 def _read_config(path: Path) -> ExperimentConfig:
-    if not path.is_file():
-        hint = f"; it has not begun: begin it with --run-dir {path.parent}" if has_not_begun(path.parent) else ""
-        raise ConfigError(f"{path.parent} is not a run directory: it has no config.json{hint}.")
     try:
-        return config_lib.from_json(path.read_text(encoding="utf-8", errors="replace"))
+        if not path.is_file():
+            hint = f"; it has not begun: begin it with --run-dir {path.parent}" if has_not_begun(path.parent) else ""
+            raise ConfigError(f"{path.parent} is not a run directory: it has no config.json{hint}.")
+        text = path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}.") from error
+    try:
+        return config_lib.from_json(text)
     except ConfigError as error:
         raise type(error)(f"{path}: {error}") from error
 

@@ -90,7 +90,7 @@ def check_distinct(cells: Sequence[Cell], configs: Sequence[Any]) -> None:
 
 
 def claim(out: Path, plan: dict[str, Any]) -> None:
-    """Writes what the sweep is to OUT/sweep.json; ConfigError where another sweep has been there."""
+    """Writes what the sweep is to OUT/sweep.json; ConfigError where another sweep, or something else, has been there."""
     path = out / "sweep.json"
     if path.exists():
         try:
@@ -101,6 +101,8 @@ def claim(out: Path, plan: dict[str, Any]) -> None:
             raise ConfigError(
                 f"{out} holds another sweep ({path}): choose another --out, or repeat its options to go on."
             )
+    elif out.is_dir() and (others := [each.name for each in out.iterdir() if not each.is_dir()]):
+        raise ConfigError(f"{out} holds something else than a sweep ({min(others)}): choose another --out.")
     write_atomically(path, json.dumps(plan, indent=2))
 
 
@@ -183,11 +185,10 @@ def run_here(cells: Sequence[Cell], jobs: int, say: Callable[[str], None]) -> No
             children.finish(process)
 
 
-def run_on_slurm(cells: Sequence[Cell], out: Path, parameters: dict[str, Any], cluster: str = "slurm") -> None:
-    """Submits a job for each run and waits for all (https://github.com/facebookincubator/submitit).
+def slurm_executor(out: Path, parameters: dict[str, Any], cluster: str = "slurm") -> Any:
+    """What submits jobs to Slurm (https://github.com/facebookincubator/submitit); ConfigError where there is none.
 
     Args:
-      cells: runs.
       out: directory of the sweep; submitit's files go to OUT/jobs.
       parameters: of `submitit.AutoExecutor.update_parameters`: timeout_min, slurm_partition, gpus_per_node, ...
       cluster: where; `local` runs processes here.
@@ -196,10 +197,26 @@ def run_on_slurm(cells: Sequence[Cell], out: Path, parameters: dict[str, Any], c
         import submitit
     except ImportError as error:
         raise ConfigError("--slurm needs the extra: pip install 'metarl-jax[slurm]'.") from error
-    executor = submitit.AutoExecutor(folder=out / "jobs", cluster=cluster)
-    executor.update_parameters(**parameters)
+    try:
+        executor = submitit.AutoExecutor(folder=out / "jobs", cluster=cluster)
+        executor.update_parameters(**parameters)
+    except (
+        RuntimeError,
+        NameError,
+        TypeError,
+        ValueError,
+        AssertionError,
+    ) as error:  # there is no Slurm; no such parameter
+        raise ConfigError(f"--slurm: {' '.join(str(error).split())}") from error
+    return executor
+
+
+def run_on_slurm(cells: Sequence[Cell], executor: Any) -> None:
+    """Submits a job for each run and waits for all; see `slurm_executor`."""
+    from submitit.helpers import CommandFunction
+
     with executor.batch():
-        jobs = [executor.submit(submitit.helpers.CommandFunction(command(cell))) for cell in cells]
+        jobs = [executor.submit(CommandFunction(command(cell))) for cell in cells]
     for job in jobs:
         job.wait()
 

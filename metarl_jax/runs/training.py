@@ -14,7 +14,7 @@ from jax.sharding import Mesh
 
 from .. import sharding
 from ..config import ExperimentConfig
-from ..errors import ConfigError
+from ..errors import ConfigError, is_out_of_memory
 from ..types import Algorithm, RunState
 from . import held_out, judging
 from .checkpoint import Checkpoints
@@ -83,7 +83,8 @@ def train(
             runs[0].log.mend(done, algorithm.env_steps_per_iteration)
         clock = Clock(runs[0].log.directory, started)
         start = time.perf_counter()
-        states, window, memory = interruptibly(begin, algorithm, keys, config.window, mesh)
+        with _readable_memory_errors(lambda: done):
+            states, window, memory = interruptibly(begin, algorithm, keys, config.window, mesh)
         clock.compiling += time.perf_counter() - start
         check_memory(memory, len(runs), mesh)
         if done is None:
@@ -212,13 +213,13 @@ def _readable_memory_errors(step: Callable[[], int | None]):
     try:
         yield
     except (jax.errors.JaxRuntimeError, MemoryError) as error:
-        words = f"{type(error).__name__}: {error}"
-        if not any(sign in words for sign in ("RESOURCE_EXHAUSTED", "bad_alloc", "MemoryError")):
+        if not is_out_of_memory(error):
             raise
+        whole = step()
         raise TrainingError(
             "out of memory. Lower --algorithm.num-tasks or --algorithm.envs-per-task, or raise --algorithm.task-chunks, which "
             "takes the tasks in parts, or --evaluation.tasks where it was an evaluation; "
-            f"checkpoint {step()} is whole."
+            + ("nothing was trained yet." if whole is None else f"checkpoint {whole} is whole.")
         ) from error
 
 

@@ -11,6 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from scipy import stats
 
+from ..errors import ConfigError
+
 matplotlib.use("Agg")
 
 _BEFORE, _AFTER = "#8a8f98", "#1f6feb"
@@ -25,6 +27,12 @@ class Setting(NamedTuple):
 
     label: str
     seeds: list[list[dict[str, Any]]]  # rows of metrics.jsonl of each
+
+
+def check_file(path: Path) -> None:
+    """ConfigError unless figures can be written as a file of this name."""
+    if path.suffix not in SUFFIXES:
+        raise ConfigError(f"--out {path} must end in {', '.join(SUFFIXES)}.")
 
 
 def learning_curves(settings: list[Setting], path: Path) -> None:
@@ -262,4 +270,9 @@ def _finish(figure: Figure, panels: dict[str, Axes], path: Path) -> None:
     for axes in list(panels.values())[:1]:
         axes.legend(frameon=False, fontsize="small")
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150)
+    part = path.with_name(f".part-{path.name}")
+    try:
+        figure.savefig(part, dpi=150)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)  # of a disk that was full

@@ -169,7 +169,7 @@ def test_free_running(name, double_precision):
     vector = suites.family_vectors(name, seed=0)[3]
     reference.set_vector(theirs, vector, show_goal=True)
     episode = reference.expert_episode(theirs, name, 50, noise=0.3)
-    assert reference.free_running_error(env, vector, episode).max() < 1e-12
+    assert reference.free_running_error(env, vector, episode).max() < 1e-7  # which resets are rounded to
 
 
 @families(FAMILIES)
