@@ -16,6 +16,7 @@ from metarl_jax.config import EvaluationConfig, ExperimentConfig
 from metarl_jax.envs.locomotion.bodies import HALF_CHEETAH, HOPPER
 from metarl_jax.envs.physics import complaints, is_unstable, make_physics
 from metarl_jax.envs.physics import mujoco as c_backend
+from metarl_jax.errors import ConfigError
 from metarl_jax.learning import returns
 from metarl_jax.policies import make_policy
 from metarl_jax.rollout import ActionSample
@@ -178,6 +179,34 @@ def test_worlds_beside_one_that_blows_up(fields, monkeypatch):
     alone, beside = (physics._host(x, {}, 5) for x in (start, spoiled))
     np.testing.assert_array_equal(alone[1::2], beside[1::2])
     assert not np.isfinite(beside[::2]).all() and np.isfinite(alone).all()
+
+
+SPHERES = "".join(f'<body><freejoint/><geom size="0.05" pos="0 0 {0.2 * i}"/></body>' for i in range(20))
+CROWD = f'<mujoco><size memory="20K"/><worldbody><geom type="plane" size="1 1 1"/>{SPHERES}</worldbody></mujoco>'
+
+
+def test_a_world_in_which_mujoco_raises():
+    """Spheres in one heap are more than the model's memory holds: that world alone is lost, counted and told."""
+    physics = make_physics(mujoco.MjModel.from_xml_string(CROWD), 2, "mujoco")
+    apart = np.tile([0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0], 20).reshape(20, 7)
+    apart[:, 0] = np.arange(20)
+    heap = apart.copy()
+    heap[:, 0], heap[:, 2] = 0.0, 0.02 - 0.2 * np.arange(20)
+    complaints()
+    reset = jax.vmap(lambda qpos: physics.reset(qpos, jnp.zeros(120), {}))
+    before = reset(jnp.asarray(np.stack([apart, heap, apart]).reshape(3, -1), jnp.float32))
+    after = jax.vmap(lambda state: physics.step(state, jnp.zeros(0), {}))(before)
+    alone = physics.step(jax.tree.map(lambda x: x[0], before), jnp.zeros(0), {})
+    for world in (0, 2):
+        np.testing.assert_array_equal(after.qpos[world], alone.qpos)
+    unstable = jax.vmap(lambda b, a: is_unstable(physics.model, b, a))(before, after)
+    np.testing.assert_array_equal(unstable, [False, True, False])
+    assert any("MuJoCo raised in 1 of 3 simulations" in words for words in complaints())
+
+
+def test_a_state_that_is_not_kept_is_refused():
+    with pytest.raises(ConfigError, match="user data"):
+        make_physics(mujoco.MjModel.from_xml_string('<mujoco><size nuserdata="2"/></mujoco>'), 1, "mujoco")
 
 
 def test_other_warnings_are_told(tmp_path, monkeypatch, capfd):
