@@ -205,6 +205,21 @@ def test_parameters_of_a_task(pendulum, backend):
     assert len({float(expected(mass)[0]) for mass in (0.5, 1.0, 2.0, 3.0)}) == 4
 
 
+def test_scenes_together_are_as_each_alone(pendulum, cheetah):
+    """Of different sizes, with sensors or fields, one of them twice, and as runs with several seeds are vmapped."""
+    pair = make_physics(pendulum, 3, "mujoco"), make_physics(cheetah, 2, "mujoco", ("xpos",))
+    scenes = [pair[0], pair[1], pair[0]]
+    before, ctrls = zip(*(batch_of_states(p, 6, seed) for seed, p in enumerate(scenes)), strict=True)
+    nest = lambda tree: jax.tree.map(lambda x: x.reshape(2, 3, *x.shape[1:]), tree)  # noqa: E731
+    after = jax.jit(backends.together(scenes))(nest(before), nest(ctrls))
+    for physics, state, ctrl, ours in zip(scenes, before, ctrls, after, strict=True):
+        assert_equal_trees(ours, nest(jax.vmap(physics.step, (0, 0, None))(state, ctrl, {})))
+        assert np.abs(np.asarray(ours.qpos) - nest(state.qpos)).max() > 1e-3
+    twice = jax.tree.map(lambda x: jnp.stack([x, x]), (nest(before), nest(ctrls)))
+    for ours, one in zip(jax.jit(jax.vmap(backends.together(scenes)))(*twice), after, strict=True):
+        assert_equal_trees(jax.tree.map(lambda x: x[1], ours), one)
+
+
 def test_auto_is_c_mujoco_on_cpu(pendulum):
     assert resolve_backend("auto") == {"cpu": "mujoco", "tpu": "mjx"}.get(jax.default_backend(), "warp")
     assert isinstance(make_physics(pendulum, 1, "mujoco"), c_backend.MujocoPhysics)

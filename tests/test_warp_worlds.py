@@ -98,7 +98,7 @@ def test_nothing_is_left_of_earlier_calls(pair):
 
 
 def test_backends_that_step_one_after_the_other_say_so(pair):
-    assert together([make_physics(pair[0].model, 3, "mujoco")] * 2) is None
+    assert together([make_physics(pair[0].model, 3, "mjx")] * 2) is None
     assert together([pair[0], make_physics(pair[0].model, 3, "mujoco")]) is None
 
 
