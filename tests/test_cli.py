@@ -137,7 +137,7 @@ def test_evaluate(metarl, copy_of):
     for point in (0, 2):
         value = curve["iqm"][point]
         assert f"{value:.{2 if abs(value) < 10 else 1}f}" in out
-    (plot,) = (copy_of / "plots").glob("adaptation-*.png")
+    (plot,) = (copy_of / "plots").glob("adaptation-*tasks-6*.png")
     assert matplotlib.image.imread(plot).std() > 0.0
     assert "4 held-out tasks" not in out and "6 held-out tasks" in out
     for note in ("adaptation steps: 2, in training 1", "episodes of each step: 1, in training 2"):
@@ -329,7 +329,7 @@ def test_help_lists_names(metarl, monkeypatch, command):
         (["train", "--algorithm.optimizer.lr-schedule", "=", "co"], "constant cosine"),
         (["train", "--env", "metaworld/reach-w"], "metaworld/reach-wall-v3"),
         (["train", "--run-dir", "r"], ""),
-        (["sweep", "halfc"], "halfcheetah-ppo"),
+        (["sweep", "halfc"], "halfcheetah-ppo halfcheetah-sac"),
         (["evaluate", "run", "--checkpoint", ""], "latest best"),
         (["bench", "thr"], "throughput"),
     ],

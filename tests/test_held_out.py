@@ -40,11 +40,11 @@ SMALL += [
     "--evaluation.steps",
     "1",
 ]
-SMALL += ["--schedule-iterations", "6"]
 
 
-def train(directory, *argv):
-    assert cli.main(["train", *map(str, (*SMALL, *argv)), "--run-dir", str(directory)]) == 0
+def train(directory, *argv, schedule=6):
+    argv = [*SMALL, "--schedule-iterations", schedule, *argv, "--run-dir", directory]
+    assert cli.main(["train", *map(str, argv)]) == 0
     return runlog.read_metrics(directory)
 
 
@@ -160,7 +160,7 @@ def test_a_longer_run_keeps_the_end_of_its_schedules(tmp_path, capfd):
     moving = ["--algorithm.optimizer.lr-schedule", "linear", "--algorithm.optimizer.lr", "0.01"]
     moving += ["--algorithm.optimizer.lr-final", "0.5", "--algorithm.update.entropy-coef", "0.1"]
     kept = tmp_path / "kept"
-    train(kept, "--iterations", 3, "--schedule-iterations", "None", *moving)
+    train(kept, "--iterations", 3, *moving, schedule=None)
     assert "schedules end" not in capfd.readouterr().err
     stretched = shutil.copytree(kept, tmp_path / "stretched")
     assert cli.main(["train", "--resume", str(kept), "--iterations", "5"]) == 0

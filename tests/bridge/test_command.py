@@ -103,7 +103,7 @@ def test_a_failing_worker_is_exit_code_1(metarl, saved, monkeypatch):
         (["--split", "tests"], ["did you mean 'test'"]),
         (["--suite", "MT10", "--split", "test"], ["split of MT10", "train"]),
         (["--evaluator", "oficial"], ["did you mean 'official'"]),
-        (["--actions", "mean"], ["choice of actions"]),
+        (["--actions", "mean"], ["--actions: unknown name 'mean'"]),
         (["--horizon", "501"], ["--horizon", "500"]),
         (["--episodes", "0"], ["--episodes"]),
         (["--adaptation-episodes", "-1"], ["--adaptation-episodes"]),
