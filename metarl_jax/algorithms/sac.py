@@ -91,11 +91,9 @@ class SacConfig:
             )
         if not (0.0 <= self.gamma < 1.0 and 0.0 < self.tau <= 1.0):
             raise ConfigError("gamma must lie in [0, 1), tau in (0, 1].")
-        if (
-            not 0.0 < self.updates_per_step < float("inf")
-            or not self.num_updates
-            or self.num_updates % self.actor_delay
-        ):
+        if not 0.0 < self.updates_per_step < float("inf"):
+            raise ConfigError(f"updates_per_step must be positive and finite, not {self.updates_per_step}.")
+        if not self.num_updates or self.num_updates % self.actor_delay:
             raise ConfigError(
                 f"updates_per_step {self.updates_per_step} makes {self.num_updates} updates of {self.env_steps} "
                 f"environment steps: it must be a positive multiple of actor_delay {self.actor_delay}."

@@ -14,6 +14,7 @@ from .. import envs, rollout
 from ..errors import ConfigError
 from ..policies import make_judged_act
 from ..runs import judging, runlog
+from ..runs.files import check_place
 from ..show import video
 from ..types import Suite
 from .choices import Actions, Checkpoint
@@ -67,6 +68,8 @@ def parse_options(argv: list[str]) -> VideoOptions:
             raise ConfigError(f"--{name} goes with {'--env' if options.run else 'a run directory'} only.")
     ranges = {"steps": (0, 2**31), "task": (0, 2**20), "seed": (0, 2**32), "frames": (2, 2**31)}
     check_ranges(options, ranges | {"width": (16, 4097), "height": (16, 4097)})
+    if options.out is not None:
+        check_place(options.out.parent, "--out")
     return options
 
 
