@@ -7,6 +7,7 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import jax.numpy as jnp
@@ -84,7 +85,7 @@ class MujocoPhysics:
         self._stage = int(max(model.sensor_needstage, default=0))
         self._name = f"mujoco {digest(model)} {fields}"
         self._calls: dict = {}  # see `host_call`
-        self._worlds: dict[tuple[str, ...], _Worlds] = {}  # by the names of what tasks override
+        self._worlds: dict[tuple, _Worlds] = {}  # by what `_advance` says of them
 
     def reset(self, qpos: Array, qvel: Array, params: ModelParams, mocap_pos: Array | None = None) -> PhysicsState:
         state = initial_state(self.model, qpos, qvel, mocap_pos)
@@ -112,12 +113,12 @@ class MujocoPhysics:
     def step_together(
         physics: Sequence["MujocoPhysics"], states: Sequence[PhysicsState], ctrls: Sequence[Array]
     ) -> list[PhysicsState]:
-        """See `together`: one crossing to the host for all of them, so that it need not wait for XLA between two scenes."""
+        """See `together`: one crossing to the host, where the threads share the scenes and never wait for XLA between two."""
         packed = [jax.vmap(jax.vmap(_pack))(state, ctrl) for state, ctrl in zip(states, ctrls, strict=True)]
         sizes = [p._size_back(jax.tree.map(lambda x: x[0, 0], state)) for p, state in zip(physics, states, strict=True)]
         outs = host_call(
             "; ".join(f"{p._name}, {p._substeps} substeps" for p in physics),
-            lambda rows: [p._host(each, {}, p._substeps) for p, each in zip(physics, rows, strict=True)],
+            lambda rows: _share(physics, rows),
             [jax.ShapeDtypeStruct((*x.shape[:2], size), x.dtype) for x, size in zip(packed, sizes, strict=True)],
             packed,
             keep=physics[0]._calls,
@@ -141,17 +142,44 @@ class MujocoPhysics:
 
     def _host(self, packed: np.ndarray, params: dict[str, np.ndarray], substeps: int) -> np.ndarray:
         """On the host: `packed` [..., kept + controls + mocap poses] -> [..., kept + fields + sensors]."""
+        with _LOCK, _hearing():
+            return self._advance(packed, params, substeps)
+
+    def _advance(
+        self,
+        packed: np.ndarray,
+        params: dict[str, np.ndarray],
+        substeps: int,
+        threads: int | None = None,
+        place: int = 0,
+    ) -> np.ndarray:
+        """As `_host`, on `threads` (None: all of them), with the worlds of that `place`, which nobody else may use meanwhile."""
         batch, rows = packed.shape[:-1], packed.reshape(-1, packed.shape[-1])
         flat = {name: x.reshape(len(rows), *x.shape[len(batch) :]) for name, x in params.items()}
-        with _LOCK, _hearing(), np.errstate(over="ignore"):  # numbers of worlds that blow up
-            worlds = self._worlds_for(len(rows), tuple(sorted(flat)))
-            return worlds.advance(rows, flat, substeps, self._stage).reshape(*batch, -1)
+        names = tuple(sorted(flat))
+        key = names, threads, place
+        # A smaller batch takes the first worlds of a larger one's.
+        if key not in self._worlds or self._worlds[key].batch.nsim < len(rows):
+            self._worlds[key] = _Worlds(self._stepped, len(rows), names, tuple(self._shapes), threads or num_threads())
+        with np.errstate(over="ignore"):  # numbers of worlds that blow up
+            return self._worlds[key].advance(rows, flat, substeps, self._stage).reshape(*batch, -1)
 
-    def _worlds_for(self, count: int, names: tuple[str, ...]) -> "_Worlds":
-        """At least `count` worlds; a smaller batch takes the first of a larger one's."""
-        if names not in self._worlds or self._worlds[names].batch.nsim < count:
-            self._worlds[names] = _Worlds(self._stepped, count, names, tuple(self._shapes))
-        return self._worlds[names]
+
+def _share(physics: Sequence[MujocoPhysics], rows: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Steps several scenes at once: on one thread each where there are as many scenes, else on equal shares of them."""
+    workers = min(len(physics), num_threads())
+    threads = -(-num_threads() // workers)
+    with _LOCK, _hearing():
+        jobs = [
+            _pool(workers).submit(each._advance, packed, {}, each._substeps, threads, place)
+            for place, (each, packed) in enumerate(zip(physics, rows, strict=True))
+        ]
+        return [job.result() for job in jobs]
+
+
+@functools.cache
+def _pool(workers: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(workers)
 
 
 def _kept(state: PhysicsState) -> list[Array]:
@@ -171,9 +199,11 @@ class _Worlds:
     Constants that MuJoCo derives from them (`dof_invweight0` and the like) stay those of the model, as they do in MJX.
     """
 
-    def __init__(self, model: mujoco.MjModel, count: int, names: tuple[str, ...], fields: tuple[str, ...]):
+    def __init__(
+        self, model: mujoco.MjModel, count: int, names: tuple[str, ...], fields: tuple[str, ...], threads: int
+    ):
         self._forces = _FORCES.intersection(fields)
-        self.batch = Batch(model, count, num_threads(), persistent=bool(self._forces))
+        self.batch = Batch(model, count, threads, persistent=bool(self._forces))
         self._params = {name: self.batch.expand(name) for name in names}
         self._scratch, self._model = mujoco.MjData(model), copy.copy(model)
         self._fields = {
