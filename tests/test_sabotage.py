@@ -116,7 +116,7 @@ def test_signals_at_random_moments(how, here, whole):
 DAMAGE = {
     "removed": None,
     "emptied": lambda content: b"",
-    "a bit flipped": lambda c: c[: len(c) // 2] + bytes([c[len(c) // 2] ^ 0x10]) + c[len(c) // 2 + 1 :],
+    "a bit flipped": lambda c: c[: len(c) // 2] + bytes(x ^ 0x10 for x in c[len(c) // 2 :][:1]) + c[len(c) // 2 + 1 :],
     "binary": lambda content: b"\0\xff\x07" * 50,
 }
 FILES = ["config.json", "metrics.jsonl", "summary.json", "run.lock", "checkpoints/config.json", "tensorboard/*"]
