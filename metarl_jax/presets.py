@@ -113,7 +113,7 @@ _SAC = ExperimentConfig(
         min_log_std=-5.0,
         max_log_std=2.0,
     ),
-    evaluation=EvaluationConfig(tasks=1, episodes=10),
+    evaluation=EvaluationConfig(tasks=10, episodes=1),
     algorithm=SacConfig(envs_per_task=64, n_step=3, updates_per_step=1 / 32),
 )
 
