@@ -199,33 +199,30 @@ class TwoStates:
         return after, TimeStep(jax.nn.one_hot(after, 2), jnp.array(self.rewards)[state], jnp.array(False))
 
 
+SMALL = SacConfig(envs_per_task=8, unroll=2, capacity=512, random_steps=64, updates_per_step=0.5, batch_size=64)
+
+
+def train(config, env, policy, iterations):
+    """The last state, and the metrics of all iterations."""
+    algorithm = make_algorithm(config, env, policy, iterations)
+    keys = jax.random.split(jax.random.key(1), iterations)
+    return jax.jit(lambda state: jax.lax.scan(algorithm.iterate, state, keys))(algorithm.init(jax.random.key(0)))
+
+
 @pytest.mark.parametrize("kind", ["plain", "categorical"])
 def test_soft_values_of_two_states(kind):
     """Q(s) = r(s) + gamma (Q(s') + alpha H(s')): two linear equations, with the entropies of the policy that was found."""
-    gamma, alpha, iterations = 0.5, 0.5, 250
-    config = SacConfig(
-        envs_per_task=8,
-        unroll=2,
-        capacity=512,
-        random_steps=64,
-        updates_per_step=0.5,
-        batch_size=64,
+    gamma, alpha, env = 0.5, 0.5, TwoStates()
+    config = dataclasses.replace(
+        SMALL,
         gamma=gamma,
         tau=0.1,
         critic=QCriticConfig(NetworkConfig(hidden=(32,)), kind=kind, limit=3.0),
         temperature=TemperatureConfig(init=alpha, lr=1e-12),
         optimizer=OptimizerConfig(lr=5e-3, lr_schedule="cosine"),
     )
-    env = TwoStates()
     policy_config = dataclasses.replace(POLICY, min_log_std=-3.0)
-    algorithm = make_algorithm(config, env, policy_config, iterations)
-
-    @jax.jit
-    def train(state):
-        keys = jax.random.split(jax.random.key(1), iterations)
-        return jax.lax.scan(algorithm.iterate, state, keys)
-
-    state, metrics = train(algorithm.init(jax.random.key(0)))
+    state, metrics = train(config, env, policy_config, iterations=250)
     policy, critic = make_policy(policy_config, env.spec), make_q_critic(config.critic, "float32")
     entropy = np.asarray(policy.distribution.entropy(policy.head(state.params["policy"], jnp.eye(2))))
     matrix = np.array([[1.0, -gamma], [-gamma, 1.0]])
@@ -239,21 +236,13 @@ def test_soft_values_of_two_states(kind):
 
 def test_a_temperature_keeps_the_entropy_to_its_target():
     """Where actions are worth the same the entropy falls to what is asked for, far below that of chance."""
-    config = SacConfig(
-        envs_per_task=8,
-        unroll=2,
-        capacity=512,
-        random_steps=64,
-        updates_per_step=0.5,
-        batch_size=64,
+    config = dataclasses.replace(
+        SMALL,
         critic=QCriticConfig(NetworkConfig(hidden=(16,))),
         temperature=TemperatureConfig(init=0.1, lr=1e-2, target_entropy=-0.5),
         optimizer=OptimizerConfig(lr=1e-2),
     )
-    policy = dataclasses.replace(POLICY, min_log_std=-5.0)
-    algorithm = make_algorithm(config, TwoStates(), policy, 400)
-    keys = jax.random.split(jax.random.key(1), 400)
-    _, metrics = jax.jit(lambda s: jax.lax.scan(algorithm.iterate, s, keys))(algorithm.init(jax.random.key(0)))
+    _, metrics = train(config, TwoStates(), dataclasses.replace(POLICY, min_log_std=-5.0), iterations=400)
     assert abs(metrics["entropy"][-100:].mean() + 0.5) < 0.15
 
 

@@ -4,6 +4,7 @@ import contextlib
 import copy
 import functools
 import hashlib
+import math
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -81,6 +82,9 @@ class MujocoPhysics:
         self._stepped.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
         self._substeps = substeps
         self._shapes = {name: getattr(mujoco.MjData(model), name).shape for name in fields}
+        # What the host gives back of a world: `_kept`, fields, sensors.
+        self._back = [(model.nq,), (model.nv,), (model.na,), (model.nv,), *self._shapes.values(), (model.nsensordata,)]
+        self._size_back = sum(math.prod(shape) for shape in self._back)
         # What must be computed after the last substep so that the sensors describe the state that is returned.
         self._stage = int(max(model.sensor_needstage, default=0))
         self._name = f"mujoco {digest(model)} {fields}"
@@ -102,7 +106,7 @@ class MujocoPhysics:
         out = host_call(
             f"{self._name}, {substeps} substeps of {sorted(params)}",
             functools.partial(self._host, substeps=substeps),
-            jax.ShapeDtypeStruct((self._size_back(state),), state.qpos.dtype),
+            jax.ShapeDtypeStruct((self._size_back,), state.qpos.dtype),
             _pack(state, ctrl),
             params,
             keep=self._calls,
@@ -115,28 +119,20 @@ class MujocoPhysics:
     ) -> list[PhysicsState]:
         """See `together`: one crossing to the host, where the threads share the scenes and never wait for XLA between two."""
         packed = [jax.vmap(jax.vmap(_pack))(state, ctrl) for state, ctrl in zip(states, ctrls, strict=True)]
-        sizes = [p._size_back(jax.tree.map(lambda x: x[0, 0], state)) for p, state in zip(physics, states, strict=True)]
         outs = host_call(
             "; ".join(f"{p._name}, {p._substeps} substeps" for p in physics),
             lambda rows: _share(physics, rows),
-            [jax.ShapeDtypeStruct((*x.shape[:2], size), x.dtype) for x, size in zip(packed, sizes, strict=True)],
+            [jax.ShapeDtypeStruct((*x.shape[:2], p._size_back), x.dtype) for p, x in zip(physics, packed, strict=True)],
             packed,
             keep=physics[0]._calls,
         )
         each = zip(physics, outs, states, strict=True)
         return [jax.vmap(jax.vmap(p._unpack))(out, state) for p, out, state in each]
 
-    def _size_back(self, state: PhysicsState) -> int:
-        return sum(int(np.prod(shape)) for shape in self._shapes_back(state))
-
-    def _shapes_back(self, state: PhysicsState) -> list[tuple[int, ...]]:
-        return [*(x.shape for x in _kept(state)), *self._shapes.values(), state.sensordata.shape]
-
     def _unpack(self, out: Array, state: PhysicsState) -> PhysicsState:
         """The state after, from what the host gives back."""
-        shapes = self._shapes_back(state)
-        parts = jnp.split(out, np.cumsum([int(np.prod(shape)) for shape in shapes])[:-1])
-        qpos, qvel, act, warmstart, *fields, sensordata = (x.reshape(s) for x, s in zip(parts, shapes, strict=True))
+        parts = jnp.split(out, np.cumsum([math.prod(shape) for shape in self._back])[:-1])
+        qpos, qvel, act, warmstart, *fields, sensordata = (x.reshape(s) for x, s in zip(parts, self._back, strict=True))
         named = dict(zip(self._shapes, fields, strict=True))
         return state._replace(qpos=qpos, qvel=qvel, act=act, warmstart=warmstart, sensordata=sensordata, fields=named)
 

@@ -135,8 +135,7 @@ def make(config: SacConfig, env: MetaEnv | Suite, policy_config: PolicyConfig, i
             "log_alpha": optax.adam(config.temperature.lr),
         }
     )
-    soft = make_soft(config, env, policy)
-    loss = make_loss(critic, soft)
+    update = make_update(config, critic, make_soft(config, env, policy), optimizer)
     random_iterations = -(-config.random_steps // config.env_steps)
 
     def init(key: Key) -> RunState:
@@ -181,24 +180,6 @@ def make(config: SacConfig, env: MetaEnv | Suite, policy_config: PolicyConfig, i
         metrics["replay_filled"] = memory.replay.filled.mean() / config.slots
         return state, metrics | action_metrics(policy, transitions) | unstable_metrics([transitions])
 
-    def update(learner: RunState, memory: Memory, parts: list[str], key: Key) -> tuple[RunState, Metrics]:
-        """A gradient step of `parts` of the parameters, and the target's step after them."""
-        key_batch, key_loss = jax.random.split(key)
-        batch = draw(memory, learner.obs_stats, key_batch, config.batch_size, unit_of_reward(learner, memory))
-        moving = {name: learner.params[name] for name in parts}
-        (value, metrics), grads = jax.value_and_grad(loss, has_aux=True)(moving, learner, batch, key_loss)
-        learner = apply_gradients(optimizer, learner, grads)
-        target = optax.incremental_update(learner.params["critic"], learner.kept.shared, config.tau)
-        metrics |= {"loss": value, "outer_grad_norm": optax.tree.norm(grads), "target_norm": optax.tree.norm(target)}
-        return learner._replace(kept=Kept(target)), metrics
-
-    def unit_of_reward(learner: RunState, memory: Memory) -> Array | None:
-        """[N]: in which the greatest return of a task, with what entropy adds to it, is `critic.limit` (arXiv:2505.23150)."""
-        if not config.critic.scale_rewards:
-            return None
-        entropy = soft.alpha(learner.params, jnp.arange(config.num_tasks)) * abs(soft.target_entropy)
-        return (memory.greatest + entropy / (1.0 - config.gamma)) / config.critic.limit
-
     return Algorithm(
         init=init,
         iterate=iterate,
@@ -235,6 +216,32 @@ def make_soft(config: SacConfig, env: MetaEnv | Suite, policy: Policy) -> Soft:
         return jnp.exp(params["log_alpha"])[task if config.temperature.per_task else jnp.zeros_like(task)]
 
     return Soft(sample, alpha, config.temperature.target_entropy * env.spec.action_dim)
+
+
+def make_update(
+    config: SacConfig, critic: QCritic, soft: Soft, optimizer: optax.GradientTransformation
+) -> Callable[[RunState, Memory, list[str], Key], tuple[RunState, Metrics]]:
+    """A gradient step of some parts of a learner's parameters, and the target's step after them."""
+    loss = make_loss(critic, soft)
+
+    def update(learner: RunState, memory: Memory, parts: list[str], key: Key) -> tuple[RunState, Metrics]:
+        key_batch, key_loss = jax.random.split(key)
+        batch = draw(memory, learner.obs_stats, key_batch, config.batch_size, unit_of_reward(learner, memory))
+        moving = {name: learner.params[name] for name in parts}
+        (value, metrics), grads = jax.value_and_grad(loss, has_aux=True)(moving, learner, batch, key_loss)
+        learner = apply_gradients(optimizer, learner, grads)
+        target = optax.incremental_update(learner.params["critic"], learner.kept.shared, config.tau)
+        metrics |= {"loss": value, "outer_grad_norm": optax.tree.norm(grads), "target_norm": optax.tree.norm(target)}
+        return learner._replace(kept=Kept(target)), metrics
+
+    def unit_of_reward(learner: RunState, memory: Memory) -> Array | None:
+        """[N]: in which the greatest return of a task, with what entropy adds to it, is `critic.limit` (arXiv:2505.23150)."""
+        if not config.critic.scale_rewards:
+            return None
+        entropy = soft.alpha(learner.params, jnp.arange(config.num_tasks)) * abs(soft.target_entropy)
+        return (memory.greatest + entropy / (1.0 - config.gamma)) / config.critic.limit
+
+    return update
 
 
 def make_loss(critic: QCritic, soft: Soft) -> Callable[[Params, RunState, Batch, Key], tuple[Array, Metrics]]:
