@@ -43,6 +43,9 @@ BENCHMARKS = {
     "accelerator": Entry(
         "accelerator", "on a GPU, in --minutes: right, stepping, one real result, training, where the time goes", True
     ),
+    "off-policy": Entry(
+        "off_policy", "SAC on HalfCheetah-v5: steps and updates per second, beside SBX where installed"
+    ),
     "sequence": Entry("sequence", "time, memory and compilation of every memory, forward and backward over a sequence"),
 }
 

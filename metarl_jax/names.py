@@ -25,6 +25,7 @@ PRESETS = {
     "ml10-rl2": "... with a GRU on ML10; judged on all 50 tasks of its 5 test families",
     "halfcheetah-ppo": "PPO on Gymnasium's HalfCheetah-v5",
     "halfcheetah-sac": "... by SAC",
+    "mt10-sac": "SAC on Meta-World's MT10, goal shown, all 50 goals of each task; judged on the same, 500 steps",
 }
 
 ALGORITHMS = {
@@ -39,6 +40,7 @@ ALGORITHMS = {
 
 NETWORKS = {
     "mlp": "multi-layer perceptron, orthogonal initialisation, optional LayerNorm",
+    "residual": "residual blocks with LayerNorm, one for each hidden size (BroNet): for wide critics",
 }
 
 MEMORIES = {

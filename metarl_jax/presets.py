@@ -9,13 +9,15 @@ from .algorithms.inner_loop import InnerLoopConfig
 from .algorithms.maml_ppo import MamlPpoConfig
 from .algorithms.ppo import PpoConfig
 from .algorithms.ppo_update import PpoUpdateConfig
+from .algorithms.q_critic import QCriticConfig
 from .algorithms.reptile import ReptileConfig
 from .algorithms.rl2 import Rl2Config
-from .algorithms.sac import SacConfig
+from .algorithms.sac import SacConfig, TemperatureConfig
 from .config import EvaluationConfig, ExperimentConfig
 from .errors import ConfigError
 from .learning.optim import OptimizerConfig
 from .networks import MemoryConfig, NetworkConfig
+from .networks.labels import LabelConfig
 from .policies import PolicyConfig
 
 DEFAULT = "cheetah-dir-maml"
@@ -102,9 +104,9 @@ def _rl2_metaworld(memory: str, **changes) -> ExperimentConfig:
 _SAC = ExperimentConfig(
     preset="",
     env="halfcheetah-v5",
-    iterations=12_000,
+    iterations=4_000,
     window=50,
-    checkpoint_every=1000,
+    checkpoint_every=500,
     keep_checkpoints=1,  # the replay is in them
     policy=PolicyConfig(
         network=NetworkConfig(hidden=(256, 256), activation="relu"),
@@ -114,7 +116,43 @@ _SAC = ExperimentConfig(
         max_log_std=2.0,
     ),
     evaluation=EvaluationConfig(tasks=10, episodes=1),
-    algorithm=SacConfig(envs_per_task=64, n_step=3, updates_per_step=1 / 32),
+    # Critics with LayerNorm take three times the usual rate, and need no other tricks.
+    algorithm=SacConfig(
+        updates_per_step=0.25,
+        critic=QCriticConfig(NetworkConfig(hidden=(256, 256), activation="relu", layer_norm=True)),
+        temperature=TemperatureConfig(lr=1e-3),
+        optimizer=OptimizerConfig(lr=1e-3, max_grad_norm=float("inf")),
+    ),
+)
+_MT10_SAC = dataclasses.replace(
+    _SAC,
+    env="metaworld/MT10/one-hot",
+    horizon=200,
+    iterations=1600,
+    window=10,
+    checkpoint_every=200,
+    policy=dataclasses.replace(
+        _SAC.policy, network=NetworkConfig("residual", hidden=(256,), activation="relu"), normalize_obs=True
+    ),
+    evaluation=EvaluationConfig(tasks=500, episodes=1, horizon=500),
+    algorithm=SacConfig(
+        num_tasks=500,
+        envs_per_task=1,
+        unroll=10,
+        n_step=3,
+        capacity=2_000_000,
+        updates_per_step=1 / 50,
+        batch_size=250,
+        random_steps=50_000,
+        label=LabelConfig(embedding=32),
+        critic=QCriticConfig(
+            NetworkConfig("residual", hidden=(256, 256), activation="relu"), kind="categorical", scale_rewards=True
+        ),
+        temperature=TemperatureConfig(init=0.1, target_entropy=-0.5),
+        optimizer=OptimizerConfig(
+            lr=1e-3, lr_schedule="linear", lr_final=0.1, max_grad_norm=float("inf"), weight_decay=1e-4
+        ),
+    ),
 )
 
 
@@ -236,6 +274,7 @@ _CONFIGS: dict[str, ExperimentConfig] = {
         ),
     ),
     "halfcheetah-sac": _SAC,
+    "mt10-sac": _MT10_SAC,
 }
 PRESETS = {
     name: Preset(dataclasses.replace(config, preset=name), names.PRESETS[name]) for name, config in _CONFIGS.items()

@@ -38,15 +38,25 @@ def add(replay: Replay, rows: Any) -> Replay:
     return Replay(rows, (replay.position + count) % capacity, jnp.minimum(replay.filled + count, capacity))
 
 
-def sample(replay: Replay, key: Key, count: int) -> Any:
-    """`count` rows of each task, `[N, count, ...]`, each drawn uniformly from those that it has; it must have one."""
-    keys = jax.random.split(key, len(replay.filled))
+def sample(replay: Replay, key: Key, count: int, group: int = 1) -> tuple[Array, Any]:
+    """Rows drawn uniformly: `count` of every `group` tasks that follow each other, each of one of them, which must have one.
 
-    def of_task(rows: Any, filled: Array, key: Key) -> Any:
-        slots = jax.random.randint(key, (count,), 0, filled)
-        return jax.tree.map(lambda x: x[slots], rows)
+    Returns:
+      Task of each row `[N / group, count]`, and the rows, `[N / group, count, ...]`.
+    """
+    num_tasks = len(replay.filled)
+    if num_tasks % group:
+        raise ValueError(f"{num_tasks} tasks cannot be split into groups of {group}.")
+    keys, first = jax.random.split(key, num_tasks // group), jnp.arange(0, num_tasks, group)
+    grouped = jax.tree.map(lambda x: x.reshape(-1, group, *x.shape[1:]), (replay.rows, replay.filled))
 
-    return sharding.over_tasks(jax.vmap(of_task))(replay.rows, replay.filled, keys)
+    def of_group(rows: Any, filled: Array, first: Array, key: Key) -> tuple[Array, Any]:
+        key_task, key_slot = jax.random.split(key)
+        task = jax.random.randint(key_task, (count,), 0, group)
+        slot = jax.random.randint(key_slot, (count,), 0, filled[task])
+        return first + task, jax.tree.map(lambda x: x[task, slot], rows)
+
+    return sharding.over_tasks(jax.vmap(of_group))(*grouped, first, keys)
 
 
 def num_bytes(rows: Any) -> int:

@@ -30,6 +30,7 @@ class EnvSpec(NamedTuple):
     action_low: tuple[float, ...]  # [action_dim]; may be -inf
     action_high: tuple[float, ...]  # [action_dim]; may be +inf
     has_success: bool = False  # whether `TimeStep.info["success"]` says that a step solved the task
+    num_labels: int = 0  # so many numbers at the end of observations say which task of a suite it is, one-hot
 
 
 class TimeStep(NamedTuple):

@@ -39,16 +39,16 @@ def test_the_oldest_are_overwritten(rounds):
         np.testing.assert_array_equal(rings.rows["obs"][task, : len(kept), 1], -there)
 
 
-@pytest.mark.parametrize("rounds", [2, 5])
-def test_all_that_is_there_is_drawn_equally_often(rounds):
+@pytest.mark.parametrize(("rounds", "group"), [(2, 1), (5, 1), (2, N)])
+def test_all_that_is_there_is_drawn_equally_often(rounds, group):
     """5000 draws of each of n rows: the counts' chi-squared has mean n - 1 and variance 2 (n - 1)."""
     rings = replay.init(ROW, N, CAPACITY)
     for rows in blocks(rounds):
         rings = replay.add(rings, rows)
-    drawn = jax.jit(lambda key: replay.sample(rings, key, 5000 * CAPACITY))(jax.random.key(0))
+    tasks, drawn = jax.jit(lambda key: replay.sample(rings, key, 5000 * CAPACITY * group, group))(jax.random.key(0))
     filled = min(rounds * BLOCK, CAPACITY)
     for task in range(N):
-        values, counts = np.unique(drawn["count"][task], return_counts=True)
+        values, counts = np.unique(drawn["count"][tasks == task], return_counts=True)
         np.testing.assert_array_equal(values, np.sort(rings.rows["count"][task, :filled]))
         expected = 5000 * CAPACITY / filled
         assert ((counts - expected) ** 2 / expected).sum() < filled - 1 + 5 * np.sqrt(2 * (filled - 1))

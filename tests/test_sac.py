@@ -15,10 +15,16 @@ from metarl_jax.errors import ConfigError
 from metarl_jax.learning import categorical
 from metarl_jax.learning.optim import OptimizerConfig
 from metarl_jax.networks import NetworkConfig
+from metarl_jax.networks.labels import LabelConfig, make_labelled
 from metarl_jax.policies import PolicyConfig, make_act, make_policy
 from metarl_jax.types import EnvSpec, Kept, TimeStep
 
 POLICY = PolicyConfig(NetworkConfig(hidden=(8,)), distribution="tanh-gaussian", state_std=True, init_log_std=-0.5)
+
+
+def unlabelled(env):
+    """Networks that see observations as they are."""
+    return make_labelled(LabelConfig(), env.spec)
 
 
 @pytest.mark.parametrize("gamma", [0.9, 1.0])
@@ -110,8 +116,8 @@ def numpy_losses(params, held, target, batch, noises, kind):
         return np.tanh(raw), log_prob.sum(-1)
 
     def critics(critic, obs, action):
-        each = [jax.tree.map(lambda x, i=i: x[i], critic) for i in range(2)]
-        return np.stack([numpy_network(p, np.concatenate([obs, action], -1)) for p in each])
+        each = [jax.tree.map(lambda x, i=i: x[i], critic["networks"]) for i in range(2)]
+        return np.stack([numpy_network(p, np.concatenate([action, obs], -1)) for p in each])
 
     def softmax(x):
         return np.exp(x) / np.exp(x).sum(-1, keepdims=True)
@@ -144,13 +150,13 @@ def test_gradients(make_point, x64, kind):
     policy_config = dataclasses.replace(POLICY, network=NetworkConfig(hidden=(6,), activation="relu"))
     policy = make_policy(policy_config, env.spec)
     network = NetworkConfig(hidden=(5,), activation="relu")
-    critic = make_q_critic(QCriticConfig(network, kind=kind, atoms=5), "float32")
+    critic = make_q_critic(QCriticConfig(network, kind=kind, atoms=5), env.spec, unlabelled(env), "float32")
     config = SacConfig(num_tasks=3, batch_size=3, temperature=TemperatureConfig(per_task=True))
     soft = sac.make_soft(config, env, policy)
     keys = jax.random.split(jax.random.key(0), 4)
     params = {
         "policy": policy.init(keys[0]),
-        "critic": critic.init(keys[1], 2, 2),
+        "critic": critic.init(keys[1]),
         "log_alpha": jnp.array([0.1, -0.3, 0.5]),
     }
     params = jax.tree.map(lambda x: jnp.asarray(x + 0.3 * rng.normal(size=x.shape)), params)
@@ -223,7 +229,8 @@ def test_soft_values_of_two_states(kind):
     )
     policy_config = dataclasses.replace(POLICY, min_log_std=-3.0)
     state, metrics = train(config, env, policy_config, iterations=250)
-    policy, critic = make_policy(policy_config, env.spec), make_q_critic(config.critic, "float32")
+    policy = make_policy(policy_config, env.spec)
+    critic = make_q_critic(config.critic, env.spec, unlabelled(env), "float32")
     entropy = np.asarray(policy.distribution.entropy(policy.head(state.params["policy"], jnp.eye(2))))
     matrix = np.array([[1.0, -gamma], [-gamma, 1.0]])
     expected = np.linalg.solve(matrix, np.array(env.rewards) + gamma * alpha * entropy[::-1])

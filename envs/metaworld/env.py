@@ -76,6 +76,7 @@ class MetaWorldEnv:
             action_low=(-1.0,) * 4,
             action_high=(1.0,) * 4,
             has_success=True,
+            num_labels=self._label.size,
         )
 
     def sample_task(self, key: Key) -> Task:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from .. import replay
 from ..learning import normalize, returns
-from ..policies import Policy, make_act
+from ..policies import Policy
 from ..rollout import Act, ActionSample
 from ..types import Array, History, Key, MetaEnv, RunState, Suite, Transition
 from .standing import Standing, start
@@ -52,9 +52,8 @@ def without_replay(state: RunState) -> RunState:
     return state._replace(kept=state.kept._replace(by_task=state.kept.by_task._replace(replay=())))
 
 
-def explore(policy: Policy, state: RunState, at_random: Array) -> Act:
-    """The policy; uniformly random actions while `at_random` `[]`."""
-    decide = make_act(policy, state.obs_stats, state.params["policy"], None)
+def explore(policy: Policy, decide: Act, at_random: Array) -> Act:
+    """What the policy decides; uniformly random actions while `at_random` `[]`."""
 
     def act(obs: Array, history: History, key: Key) -> tuple[tuple, ActionSample]:
         key_policy, key_uniform = jax.random.split(key)
@@ -87,11 +86,15 @@ def remember(memory: Memory, standing: Standing, transitions: Transition, gamma:
 
 
 def draw(memory: Memory, stats: normalize.Stats, key: Key, batch_size: int, unit: Array | None) -> Batch:
-    """`batch_size` rows, as many of each task; rewards of a task are in units of `unit` `[N]`, where it is given."""
+    """`batch_size` rows, as many of each task, or of neighbours where there are more tasks than rows.
+
+    Rewards of a task are in units of `unit` `[N]`, where it is given.
+    """
     num_tasks = len(memory.greatest)
-    rows = replay.sample(memory.replay, key, batch_size // num_tasks)
+    count, group = max(batch_size // num_tasks, 1), max(num_tasks // batch_size, 1)
+    drawn = replay.sample(memory.replay, key, count, group)
+    task, rows = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), drawn)
     if unit is not None:
-        rows = rows._replace(reward=rows.reward / unit[:, None])
+        rows = rows._replace(reward=rows.reward / unit[task])
     rows = rows._replace(obs=normalize.apply(stats, rows.obs), next_obs=normalize.apply(stats, rows.next_obs))
-    flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), rows)
-    return Batch(flat, jnp.repeat(jnp.arange(num_tasks), batch_size // num_tasks))
+    return Batch(rows, task)

@@ -1,6 +1,7 @@
 """Critics of actions, Q(s, a): an ensemble under one vmap, that says a value or a distribution over values."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
@@ -10,7 +11,8 @@ import jax.numpy as jnp
 from ..errors import ConfigError
 from ..learning import categorical
 from ..networks import NetworkConfig, make_network
-from ..types import Array, Key, Params
+from ..networks.labels import Labelled
+from ..types import Array, EnvSpec, Key, Params
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +31,7 @@ class QCriticConfig:
     limit: float = 10.0
     """The atoms lie in +-this; see `scale_rewards`."""
     scale_rewards: bool = False
-    """Divide the rewards of each task by a tenth of the greatest discounted return seen there, so that values lie in +-10."""
+    """Rewards of a task, of a suite of each of its environments, in units in which the greatest discounted return is `limit`."""
 
     def __post_init__(self):
         if self.ensemble < 1 or self.atoms < 2 or not 0.0 < self.limit < float("inf"):
@@ -39,7 +41,7 @@ class QCriticConfig:
 class QCritic(NamedTuple):
     """An ensemble of critics as pure functions; K is 1 of a plain critic, else the number of atoms."""
 
-    init: Callable[[Key, int, int], Params]  # key, obs_dim, action_dim
+    init: Callable[[Key], Params]
     apply: Callable[
         [Params, Array, Array], Array
     ]  # obs [B, obs_dim], action [B, action_dim] -> outputs [ensemble, B, K]
@@ -49,17 +51,21 @@ class QCritic(NamedTuple):
     loss: Callable[[Array, Array], Array]  # outputs, target -> mean over critics and rows, []
 
 
-def make_q_critic(config: QCriticConfig, compute_dtype: str) -> QCritic:
-    """See `QCriticConfig.kind`."""
+def make_q_critic(config: QCriticConfig, spec: EnvSpec, labelled: Labelled, compute_dtype: str) -> QCritic:
+    """See `QCriticConfig.kind`; what is learned of labels is the ensemble's together."""
     size = config.atoms if config.kind == "categorical" else 1
-    network = make_network(config.network, size, 1.0, compute_dtype)
+    make = functools.partial(make_network, config.network, out_scale=1.0, compute_dtype=compute_dtype)
+    network = labelled.network(make, size)
+    in_dim = spec.action_dim + spec.obs_dim + labelled.added
 
-    def init(key: Key, obs_dim: int, action_dim: int) -> Params:
-        return jax.vmap(lambda k: network.init(k, obs_dim + action_dim))(jax.random.split(key, config.ensemble))
+    def init(key: Key) -> Params:
+        key_vectors, *keys = jax.random.split(key, 1 + config.ensemble)
+        networks = jax.vmap(lambda k: network.init(k, in_dim))(jnp.stack(keys))
+        return {"networks": networks, "vectors": labelled.init(key_vectors)}
 
     def apply(params: Params, obs: Array, action: Array) -> Array:
-        inputs = jnp.concatenate([obs, action], axis=-1)
-        return jax.vmap(network.apply, in_axes=(0, None))(params, inputs)
+        inputs = jnp.concatenate([action, labelled.see(params["vectors"], obs)], axis=-1)  # a label stays last
+        return jax.vmap(network.apply, in_axes=(0, None))(params["networks"], inputs)
 
     if config.kind == "plain":
         return QCritic(init, apply, _least, lambda target: target[:, 0], _plain_target, _squared_error)

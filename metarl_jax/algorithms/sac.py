@@ -12,6 +12,7 @@ import optax
 from ..errors import ConfigError, nearest_multiples
 from ..learning.distributions import Gaussian
 from ..learning.optim import OptimizerConfig, apply_gradients, by_part, init_run_state, make_optimizer
+from ..networks.labels import LabelConfig, make_labelled
 from ..policies import Policy, PolicyConfig, make_act, make_policy
 from ..rollout import check_num_tasks
 from ..types import Adaptation, Algorithm, Array, Kept, Key, MetaEnv, Metrics, Params, RunState, Suite
@@ -28,7 +29,7 @@ class TemperatureConfig:
     init: float = 1.0
     """At the start."""
     per_task: bool = False
-    """One for each task, not one for all."""
+    """One for each task, of a suite for each of its environments, not one for all."""
     target_entropy: float = -1.0
     """Per dimension of the action, as if actions were bounded by +-1."""
     lr: float = 3e-4
@@ -62,13 +63,15 @@ class SacConfig:
     updates_per_step: float = 1.0 / 16.0
     """Gradient steps for each environment step."""
     batch_size: int = 256
-    """Steps in a gradient step, as many of each task."""
+    """Steps in a gradient step: as many of each task, or one of every few that follow each other."""
     gamma: float = 0.99
     """Discount."""
     tau: float = 0.005
     """Weight of the new critic in the target's running mean."""
     actor_delay: int = 1
     """Critic updates for each update of actor and temperature."""
+    label: LabelConfig = LabelConfig()
+    """Which task it is, where observations say so."""
     critic: QCriticConfig = QCriticConfig()
     """What predicts the return of an action."""
     temperature: TemperatureConfig = TemperatureConfig()
@@ -84,10 +87,10 @@ class SacConfig:
             )
         if self.n_step > self.unroll:
             raise ConfigError(f"n_step {self.n_step} is more than the {self.unroll} steps of an unroll.")
-        if self.batch_size < 1 or self.batch_size % self.num_tasks:
+        if self.batch_size < 1 or (self.batch_size % self.num_tasks and self.num_tasks % self.batch_size):
             raise ConfigError(
                 f"batch_size {self.batch_size} cannot be split evenly over {self.num_tasks} tasks: take "
-                f"{nearest_multiples(self.num_tasks, self.batch_size)}."
+                f"{nearest_multiples(self.num_tasks, self.batch_size)}, or a divisor."
             )
         if not (0.0 <= self.gamma < 1.0 and 0.0 < self.tau <= 1.0):
             raise ConfigError("gamma must lie in [0, 1), tau in (0, 1].")
@@ -125,8 +128,9 @@ def make(config: SacConfig, env: MetaEnv | Suite, policy_config: PolicyConfig, i
         raise ConfigError(
             "sac needs actions with bounds that it can differentiate: set policy.distribution to tanh-gaussian."
         )
-    policy = make_policy(policy_config, env.spec)
-    critic = make_q_critic(config.critic, policy_config.compute_dtype)
+    labelled = make_labelled(config.label, env.spec)
+    policy = make_policy(policy_config, env.spec, labelled)
+    critic = make_q_critic(config.critic, env.spec, labelled, policy_config.compute_dtype)
     updates = iterations * config.num_updates
     optimizer = by_part(
         {
@@ -135,16 +139,17 @@ def make(config: SacConfig, env: MetaEnv | Suite, policy_config: PolicyConfig, i
             "log_alpha": optax.adam(config.temperature.lr),
         }
     )
-    update = make_update(config, critic, make_soft(config, env, policy), optimizer)
+    soft = make_soft(config, env, policy)
+    update = make_update(config, critic, soft, optimizer)
     random_iterations = -(-config.random_steps // config.env_steps)
 
     def init(key: Key) -> RunState:
         key_policy, key_critic, key_envs = jax.random.split(key, 3)
         params = {
             "policy": policy.init(key_policy),
-            "critic": critic.init(key_critic, env.spec.obs_dim, env.spec.action_dim),
+            "critic": critic.init(key_critic),
             "log_alpha": jnp.full(
-                config.num_tasks if config.temperature.per_task else 1, np.log(config.temperature.init)
+                soft.num_kinds if config.temperature.per_task else 1, np.log(config.temperature.init)
             ),
         }
         memory = init_memory(env, key_envs, (config.num_tasks, config.envs_per_task), config.slots)
@@ -153,7 +158,8 @@ def make(config: SacConfig, env: MetaEnv | Suite, policy_config: PolicyConfig, i
     def iterate(state: RunState, key: Key) -> tuple[RunState, Metrics]:
         key_run, key_update = jax.random.split(key)
         memory: Memory = state.kept.by_task
-        act = explore(policy, state, state.step < random_iterations)
+        decide = make_act(policy, state.obs_stats, acting(state.params), None)
+        act = explore(policy, decide, state.step < random_iterations)
         standing, transitions = go_on(env, act, memory.standing, key_run, config.unroll)
         memory = remember(memory, standing, transitions, config.gamma, config.n_step)
         learner = state._replace(obs_stats=policy.observe(state.obs_stats, [transitions]))._replace(
@@ -183,7 +189,7 @@ def make(config: SacConfig, env: MetaEnv | Suite, policy_config: PolicyConfig, i
     return Algorithm(
         init=init,
         iterate=iterate,
-        policy_params=lambda state: state.params["policy"],
+        policy_params=lambda state: acting(state.params),
         act=lambda state, params: make_act(policy, state.obs_stats, params, 0),
         adapt=lambda state, params, transitions: params,
         adaptation=Adaptation(0, None),
@@ -194,18 +200,25 @@ def make(config: SacConfig, env: MetaEnv | Suite, policy_config: PolicyConfig, i
     )
 
 
+def acting(params: Params) -> Params:
+    """The policy's parameters, with what the critics have learned of labels."""
+    return params["policy"] | {"vectors": params["critic"]["vectors"]}
+
+
 class Soft(NamedTuple):
     """What the entropy has to do with: actions bounded by +-1, and their densities as such."""
 
     sample: Callable[[Params, Array, Key], tuple[Array, Array]]  # obs [B, obs_dim] -> actions, log-probabilities [B]
     alpha: Callable[[Params, Array], Array]  # task [B] -> temperature [B]
     target_entropy: float
+    num_kinds: int  # of tasks: a suite's environments, else each task is one of its own
 
 
 def make_soft(config: SacConfig, env: MetaEnv | Suite, policy: Policy) -> Soft:
     """See `Soft`."""
     low, high = np.array(env.spec.action_low), np.array(env.spec.action_high)
     log_scale = float(np.log((high - low) / 2.0).sum())
+    num_kinds = len(env.envs) if isinstance(env, Suite) else config.num_tasks
 
     def sample(params: Params, obs: Array, key: Key) -> tuple[Array, Array]:
         dist: Gaussian = policy.head(params, obs)
@@ -213,9 +226,10 @@ def make_soft(config: SacConfig, env: MetaEnv | Suite, policy: Policy) -> Soft:
         return jnp.tanh(raw), policy.distribution.log_prob(dist, raw) + log_scale
 
     def alpha(params: Params, task: Array) -> Array:
-        return jnp.exp(params["log_alpha"])[task if config.temperature.per_task else jnp.zeros_like(task)]
+        kind = task // (config.num_tasks // num_kinds)
+        return jnp.exp(params["log_alpha"])[kind if config.temperature.per_task else jnp.zeros_like(kind)]
 
-    return Soft(sample, alpha, config.temperature.target_entropy * env.spec.action_dim)
+    return Soft(sample, alpha, config.temperature.target_entropy * env.spec.action_dim, num_kinds)
 
 
 def make_update(
@@ -226,7 +240,8 @@ def make_update(
 
     def update(learner: RunState, memory: Memory, parts: list[str], key: Key) -> tuple[RunState, Metrics]:
         key_batch, key_loss = jax.random.split(key)
-        batch = draw(memory, learner.obs_stats, key_batch, config.batch_size, unit_of_reward(learner, memory))
+        unit = unit_of_reward(config, soft, learner.params, memory.greatest) if config.critic.scale_rewards else None
+        batch = draw(memory, learner.obs_stats, key_batch, config.batch_size, unit)
         moving = {name: learner.params[name] for name in parts}
         (value, metrics), grads = jax.value_and_grad(loss, has_aux=True)(moving, learner, batch, key_loss)
         learner = apply_gradients(optimizer, learner, grads)
@@ -234,14 +249,18 @@ def make_update(
         metrics |= {"loss": value, "outer_grad_norm": optax.tree.norm(grads), "target_norm": optax.tree.norm(target)}
         return learner._replace(kept=Kept(target)), metrics
 
-    def unit_of_reward(learner: RunState, memory: Memory) -> Array | None:
-        """[N]: in which the greatest return of a task, with what entropy adds to it, is `critic.limit` (arXiv:2505.23150)."""
-        if not config.critic.scale_rewards:
-            return None
-        entropy = soft.alpha(learner.params, jnp.arange(config.num_tasks)) * abs(soft.target_entropy)
-        return (memory.greatest + entropy / (1.0 - config.gamma)) / config.critic.limit
-
     return update
+
+
+def unit_of_reward(config: SacConfig, soft: Soft, params: Params, greatest: Array) -> Array:
+    """[N]: that in which the greatest return of a kind, with what entropy adds to it, is `critic.limit` (arXiv:2505.23150).
+
+    `greatest` `[N]` are the tasks' greatest returns.
+    """
+    entropy = soft.alpha(params, jnp.arange(config.num_tasks)) * abs(soft.target_entropy)
+    by_kind = greatest.reshape(soft.num_kinds, -1)
+    of_kind = jnp.broadcast_to(by_kind.max(axis=1, keepdims=True), by_kind.shape).ravel()
+    return (of_kind + entropy / (1.0 - config.gamma)) / config.critic.limit
 
 
 def make_loss(critic: QCritic, soft: Soft) -> Callable[[Params, RunState, Batch, Key], tuple[Array, Metrics]]:
@@ -253,7 +272,7 @@ def make_loss(critic: QCritic, soft: Soft) -> Callable[[Params, RunState, Batch,
         params, held = learner.params | moving, jax.lax.stop_gradient(learner.params)
         key_next, key_now = jax.random.split(key)
         rows, alpha = batch.experience, soft.alpha(held, batch.task)
-        action, log_prob = soft.sample(held["policy"], rows.next_obs, key_next)
+        action, log_prob = soft.sample(acting(held), rows.next_obs, key_next)
         outputs = critic.apply(learner.kept.shared, rows.next_obs, action)
         target = critic.target(outputs, rows.reward, rows.discount, -alpha * log_prob)
         outputs = critic.apply(params["critic"], rows.obs, rows.action)
@@ -262,7 +281,7 @@ def make_loss(critic: QCritic, soft: Soft) -> Callable[[Params, RunState, Batch,
         metrics = {"critic_loss": critic_loss, "q": q.mean(), "td_error": jnp.abs(q - believed).mean()}
         if "policy" not in moving:
             return critic_loss, metrics
-        action, log_prob = soft.sample(params["policy"], rows.obs, key_now)
+        action, log_prob = soft.sample(acting(params), rows.obs, key_now)
         q = critic.value(critic.apply(held["critic"], rows.obs, action))
         actor_loss = jnp.mean(alpha * log_prob - q)
         surplus = jax.lax.stop_gradient(-log_prob) - soft.target_entropy

@@ -13,12 +13,13 @@ from .lru import LRU
 from .lstm import LSTM
 from .memory import Memory, MemoryConfig, make_stack
 from .mlp import make_mlp
+from .residual import make_residual
 from .s5 import S5
 from .selective import Selective
 
 __all__ = ["MEMORIES", "NETWORKS", "Memory", "MemoryConfig", "Network", "NetworkConfig", "make_memory", "make_network"]
 
-NETWORKS = {"mlp": make_mlp}
+NETWORKS = {"mlp": make_mlp, "residual": make_residual}
 MEMORIES = {"s5": S5, "lru": LRU, "selective": Selective, "gru": GRU, "lstm": LSTM}
 
 DTYPES = {"float32": float, "bfloat16": jnp.bfloat16}  # of matrix products; `float` is double where JAX is told so

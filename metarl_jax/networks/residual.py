@@ -1,0 +1,43 @@
+"""Residual blocks with LayerNorm (BroNet, arXiv:2405.16158; the critic of arXiv:2505.23150)."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..errors import ConfigError
+from ..types import DType
+from .base import Network, NetworkConfig
+
+
+class _Residual(nn.Module):
+    config: NetworkConfig
+    out_dim: int
+    out_scale: float
+    dtype: DType
+
+    @nn.compact
+    def __call__(self, x):
+        width, activation = self.config.hidden[0], getattr(jax.nn, self.config.activation)
+
+        def layer(x):
+            x = nn.Dense(width, dtype=self.dtype, kernel_init=nn.initializers.orthogonal(np.sqrt(2.0)))(x)
+            return nn.LayerNorm(dtype=self.dtype)(x)
+
+        x = activation(layer(x))
+        for _ in self.config.hidden:
+            x = x + layer(activation(layer(x)))
+        return nn.Dense(self.out_dim, dtype=float, kernel_init=nn.initializers.orthogonal(self.out_scale))(x)
+
+
+def make_residual(config: NetworkConfig, out_dim: int, out_scale: float, dtype: DType) -> Network:
+    """A layer, a block of two for each entry of `config.hidden`, which must all be equal, and a linear layer of `out_dim` units.
+
+    LayerNorm is part of it, whatever `config.layer_norm` says.
+    """
+    if len(set(config.hidden)) > 1:
+        raise ConfigError(f"a residual network adds its blocks up: hidden sizes must be equal, not {config.hidden}.")
+    module: Any = _Residual(config, out_dim, out_scale, dtype)
+    return Network(lambda key, in_dim: module.init(key, jnp.zeros(in_dim)), module.apply)
