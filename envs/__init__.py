@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import ConfigError, lookup
 
@@ -158,6 +158,11 @@ METAWORLD_NAMES = {
     },
 }
 
+# Options of the names in ENVIRONMENTS.
+OPTIONS = {
+    "/one-hot": "of families with finitely many tasks, the same in training and test: the observation ends with which it is",
+}
+
 BACKENDS = {
     "auto": "mujoco on CPU; warp (mjx where warp is missing) on CUDA; mjx on TPU",
     "mujoco": "C MuJoCo on a pool of host threads: the fastest on CPU, works beside any device",
@@ -170,7 +175,7 @@ def make(name: str, *, physics: str = "auto", horizon: int | None = None, split:
     """Builds an environment, or a suite of them.
 
     Args:
-      name: a key of `ENVIRONMENTS`, or a name of Meta-World.
+      name: a key of `ENVIRONMENTS`, "/one-hot" after it or not, or a name of Meta-World.
       physics: a key of `BACKENDS`; "auto" for environments without physics.
       horizon: steps per episode, where it should differ from the environment's own.
       split: which tasks `sample_task` draws from, for families with a fixed set of them.
@@ -178,10 +183,21 @@ def make(name: str, *, physics: str = "auto", horizon: int | None = None, split:
     Raises:
       ConfigError: unknown name or backend, backend not installed, or horizon < 1.
     """
-    if name.startswith("metaworld/"):
-        module = "metaworld"
-    else:
-        module = lookup(name, ENVIRONMENTS | dict.fromkeys(f"metaworld/{n}" for n in METAWORLD), "environment").module
     if horizon is not None and horizon < 1:
         raise ConfigError(f"horizon must be at least 1, not {horizon}.")
-    return importlib.import_module(f".{module}", __name__).make(name, physics, horizon, split)
+    if name.startswith("metaworld/"):
+        return _module("metaworld").make(name, physics, horizon, split)
+    family = name.removesuffix("/one-hot")
+    module = _module(
+        lookup(family, ENVIRONMENTS | dict.fromkeys(f"metaworld/{n}" for n in METAWORLD), "environment").module
+    )
+    env = module.make(family, physics, horizon, split)
+    if family == name:
+        return env
+    return _module("labelled").labelled(
+        name, env, module.make(family, physics, horizon, "test" if split == "train" else "train")
+    )
+
+
+def _module(name: str) -> Any:
+    return importlib.import_module(f".{name}", __name__)

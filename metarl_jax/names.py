@@ -24,8 +24,15 @@ PRESETS = {
     "ml1-push-rl2-s5": "... on push",
     "ml10-rl2": "... with a GRU on ML10; judged on all 50 tasks of its 5 test families",
     "halfcheetah-ppo": "PPO on Gymnasium's HalfCheetah-v5",
-    "halfcheetah-sac": "... by SAC",
+    "hopper-ppo": "... on Hopper-v5",
+    "walker2d-ppo": "... on Walker2d-v5",
+    "ant-ppo": "... on Ant-v5 without contact forces",
+    "halfcheetah-sac": "SAC on Gymnasium's HalfCheetah-v5, 1/4 update for each environment step",
+    "hopper-sac": "... on Hopper-v5",
+    "walker2d-sac": "... on Walker2d-v5",
+    "ant-sac": "... on Ant-v5 without contact forces",
     "mt10-sac": "SAC on Meta-World's MT10, goal shown, all 50 goals of each task; judged on the same, 500 steps",
+    "mt50-sac": "... on MT50, ten goals of each task in training",
 }
 
 ALGORITHMS = {

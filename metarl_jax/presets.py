@@ -101,6 +101,18 @@ def _rl2_metaworld(memory: str, **changes) -> ExperimentConfig:
     return dataclasses.replace(config, **changes)
 
 
+_PPO = ExperimentConfig(
+    preset="",
+    env="halfcheetah-v5",
+    iterations=900,
+    policy=PolicyConfig(normalize_obs=True),
+    evaluation=EvaluationConfig(tasks=20, episodes=1),
+    algorithm=PpoConfig(
+        critic=CriticConfig(reward_scale=0.1),
+        update=PpoUpdateConfig(epochs=5, minibatches=16),
+        optimizer=OptimizerConfig(lr=3e-4, max_grad_norm=0.5, lr_schedule="linear"),
+    ),
+)
 _SAC = ExperimentConfig(
     preset="",
     env="halfcheetah-v5",
@@ -261,20 +273,21 @@ _CONFIGS: dict[str, ExperimentConfig] = {
         iterations=2000,
         evaluation=EvaluationConfig(tasks=250, episodes=2),
     ),
-    "halfcheetah-ppo": ExperimentConfig(
-        preset="",
-        env="halfcheetah-v5",
-        iterations=900,
-        policy=PolicyConfig(normalize_obs=True),
-        evaluation=EvaluationConfig(tasks=20, episodes=1),
-        algorithm=PpoConfig(
-            critic=CriticConfig(reward_scale=0.1),
-            update=PpoUpdateConfig(epochs=5, minibatches=16),
-            optimizer=OptimizerConfig(lr=3e-4, max_grad_norm=0.5, lr_schedule="linear"),
-        ),
-    ),
+    "halfcheetah-ppo": _PPO,
+    "hopper-ppo": dataclasses.replace(_PPO, env="hopper-v5"),
+    "walker2d-ppo": dataclasses.replace(_PPO, env="walker2d-v5"),
+    "ant-ppo": dataclasses.replace(_PPO, env="ant-v5"),
     "halfcheetah-sac": _SAC,
+    "hopper-sac": dataclasses.replace(_SAC, env="hopper-v5"),
+    "walker2d-sac": dataclasses.replace(_SAC, env="walker2d-v5"),
+    "ant-sac": dataclasses.replace(_SAC, env="ant-v5"),
     "mt10-sac": _MT10_SAC,
+    "mt50-sac": dataclasses.replace(
+        _MT10_SAC,
+        env="metaworld/MT50/one-hot",
+        evaluation=EvaluationConfig(tasks=2500, episodes=1, horizon=500),
+        algorithm=dataclasses.replace(_MT10_SAC.algorithm, batch_size=500),
+    ),
 }
 PRESETS = {
     name: Preset(dataclasses.replace(config, preset=name), names.PRESETS[name]) for name, config in _CONFIGS.items()

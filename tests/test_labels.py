@@ -22,33 +22,6 @@ OBS = np.concatenate([np.random.default_rng(0).normal(size=(6, 2)), np.eye(3)[[0
 ALL = [LabelConfig(), LabelConfig(embedding=4), LabelConfig(heads=True), LabelConfig(embedding=4, heads=True)]
 
 
-def test_residual_network(x64):
-    """Dense, LayerNorm, ReLU; blocks of Dense, LayerNorm, ReLU, Dense, LayerNorm added to their input; a linear layer."""
-    network, rng = (
-        make_network(NetworkConfig("residual", hidden=(6, 6), activation="relu"), 3, 0.5),
-        np.random.default_rng(0),
-    )
-    params = jax.tree.map(lambda x: x + 0.1 * rng.normal(size=x.shape), network.init(jax.random.key(0), 4))
-    inputs = rng.normal(size=(5, 4))
-
-    def layer(i, x):
-        dense, norm = params["params"][f"Dense_{i}"], params["params"][f"LayerNorm_{i}"]
-        x = x @ np.asarray(dense["kernel"]) + np.asarray(dense["bias"])
-        x = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-6)
-        return x * np.asarray(norm["scale"]) + np.asarray(norm["bias"])
-
-    relu = lambda x: np.maximum(x, 0.0)  # noqa: E731
-    x = relu(layer(0, inputs))
-    x = x + layer(2, relu(layer(1, x)))
-    x = x + layer(4, relu(layer(3, x)))
-    last = params["params"]["Dense_5"]
-    np.testing.assert_allclose(
-        network.apply(params, inputs), x @ last["kernel"] + last["bias"], rtol=1e-5
-    )  # flax normalises in single precision
-    with pytest.raises(ConfigError, match=r"hidden sizes must be equal, not \(6, 5\)"):
-        make_network(NetworkConfig("residual", hidden=(6, 5)), 3, 0.5)
-
-
 def test_labels_are_told_from_standardised_observations():
     """Also where one task is seen far more often than another."""
     rare = np.concatenate([OBS, np.repeat(OBS[:1], 200, axis=0)])

@@ -18,6 +18,7 @@ def run(argv: list[str]) -> int:
         {
             "Presets": names.PRESETS,
             "Environments": {name: entry.summary for name, entry in envs.ENVIRONMENTS.items()},
+            "Options of environments": envs.OPTIONS,
             **envs.METAWORLD_NAMES,
             "Algorithms": names.ALGORITHMS,
             "Networks": names.NETWORKS,

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 
 from ..types import DType
 from .memory import MemoryConfig
+from .orthogonal import orthogonal
 from .recurrence import matmul, on_rows
 
 
@@ -21,7 +22,7 @@ class GRU(nn.Module):
     @nn.compact
     def __call__(self, h, us):
         width = self.config.width
-        recurrent = self.param("recurrent", nn.initializers.orthogonal(), (width, 3 * width))
+        recurrent = self.param("recurrent", orthogonal(1.0), (width, 3 * width))
         bias = self.param("bias", nn.initializers.zeros, (width,))
 
         def step(h, wu):

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 
 from ..types import DType
 from .memory import MemoryConfig
+from .orthogonal import orthogonal
 from .recurrence import matmul, on_rows
 
 
@@ -22,7 +23,7 @@ class LSTM(nn.Module):
     @nn.compact
     def __call__(self, carry, us):
         width = self.config.width
-        recurrent = self.param("recurrent", nn.initializers.orthogonal(), (width, 4 * width))
+        recurrent = self.param("recurrent", orthogonal(1.0), (width, 4 * width))
 
         def step(carry, wu):
             c, h = carry

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..types import DType
 from .base import Network, NetworkConfig
+from .orthogonal import orthogonal
 
 
 class _MLP(nn.Module):
@@ -20,12 +21,12 @@ class _MLP(nn.Module):
     @nn.compact
     def __call__(self, x):
         for size in self.config.hidden:
-            x = nn.Dense(size, dtype=self.dtype, kernel_init=nn.initializers.orthogonal(np.sqrt(2.0)))(x)
+            x = nn.Dense(size, dtype=self.dtype, kernel_init=orthogonal(np.sqrt(2.0)))(x)
             if self.config.layer_norm:
                 x = nn.LayerNorm(dtype=self.dtype)(x)
             x = getattr(jax.nn, self.config.activation)(x)
         # In float32 whatever `dtype` is: advantages are small differences of values.
-        return nn.Dense(self.out_dim, dtype=float, kernel_init=nn.initializers.orthogonal(self.out_scale))(x)
+        return nn.Dense(self.out_dim, dtype=float, kernel_init=orthogonal(self.out_scale))(x)
 
 
 def make_mlp(config: NetworkConfig, out_dim: int, out_scale: float, dtype: DType) -> Network:

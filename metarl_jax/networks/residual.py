@@ -10,6 +10,7 @@ import numpy as np
 from ..errors import ConfigError
 from ..types import DType
 from .base import Network, NetworkConfig
+from .orthogonal import orthogonal
 
 
 class _Residual(nn.Module):
@@ -23,13 +24,13 @@ class _Residual(nn.Module):
         width, activation = self.config.hidden[0], getattr(jax.nn, self.config.activation)
 
         def layer(x):
-            x = nn.Dense(width, dtype=self.dtype, kernel_init=nn.initializers.orthogonal(np.sqrt(2.0)))(x)
+            x = nn.Dense(width, dtype=self.dtype, kernel_init=orthogonal(np.sqrt(2.0)))(x)
             return nn.LayerNorm(dtype=self.dtype)(x)
 
         x = activation(layer(x))
         for _ in self.config.hidden:
             x = x + layer(activation(layer(x)))
-        return nn.Dense(self.out_dim, dtype=float, kernel_init=nn.initializers.orthogonal(self.out_scale))(x)
+        return nn.Dense(self.out_dim, dtype=float, kernel_init=orthogonal(self.out_scale))(x)
 
 
 def make_residual(config: NetworkConfig, out_dim: int, out_scale: float, dtype: DType) -> Network:
