@@ -12,7 +12,8 @@ from .algorithms.ppo_update import PpoUpdateConfig
 from .algorithms.q_critic import QCriticConfig
 from .algorithms.reptile import ReptileConfig
 from .algorithms.rl2 import Rl2Config
-from .algorithms.sac import SacConfig, TemperatureConfig
+from .algorithms.sac import SacConfig
+from .algorithms.soft import TemperatureConfig
 from .config import EvaluationConfig, ExperimentConfig
 from .errors import ConfigError
 from .learning.optim import OptimizerConfig

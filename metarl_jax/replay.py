@@ -38,25 +38,36 @@ def add(replay: Replay, rows: Any) -> Replay:
     return Replay(rows, (replay.position + count) % capacity, jnp.minimum(replay.filled + count, capacity))
 
 
-def sample(replay: Replay, key: Key, count: int, group: int = 1) -> tuple[Array, Any]:
-    """Rows drawn uniformly: `count` of every `group` tasks that follow each other, each of one of them, which must have one.
+def sample(replay: Replay, key: Key, count: int, which: Array | None = None) -> Any:
+    """Rows drawn uniformly from those that a task has; it must have one.
+
+    Args:
+      replay: of N tasks.
+      key: of the draws.
+      count: rows of each task that is drawn from.
+      which: `[G]` int, for each of G groups of N/G tasks that follow each other, which of them is drawn from; all tasks are
+        where left out.
 
     Returns:
-      Task of each row `[N / group, count]`, and the rows, `[N / group, count, ...]`.
+      Rows `[G, count, ...]`; `[N, count, ...]` without groups.
     """
     num_tasks = len(replay.filled)
-    if num_tasks % group:
-        raise ValueError(f"{num_tasks} tasks cannot be split into groups of {group}.")
-    keys, first = jax.random.split(key, num_tasks // group), jnp.arange(0, num_tasks, group)
-    grouped = jax.tree.map(lambda x: x.reshape(-1, group, *x.shape[1:]), (replay.rows, replay.filled))
+    which = jnp.zeros(num_tasks, int) if which is None else which
+    keys = jax.random.split(key, len(which))
+    groups = jax.tree.map(lambda x: x.reshape(len(which), -1, *x.shape[1:]), (replay.rows, replay.filled))
 
-    def of_group(rows: Any, filled: Array, first: Array, key: Key) -> tuple[Array, Any]:
-        key_task, key_slot = jax.random.split(key)
-        task = jax.random.randint(key_task, (count,), 0, group)
-        slot = jax.random.randint(key_slot, (count,), 0, filled[task])
-        return first + task, jax.tree.map(lambda x: x[task, slot], rows)
+    def of_group(rows: Any, filled: Array, which: Array, key: Key) -> Any:
+        slots = jax.random.randint(key, (count,), 0, filled[which])
+        return jax.tree.map(lambda x: x[which, slots], rows)
 
-    return sharding.over_tasks(jax.vmap(of_group))(*grouped, first, keys)
+    return sharding.over_tasks(jax.vmap(of_group))(*groups, which, keys)
+
+
+def choose(key: Key, num_tasks: int, count: int) -> tuple[Array, Array]:
+    """One task of each of `count` groups of N/count that follow each other: `which` of a group, and the task, `[count]` int."""
+    size = num_tasks // count
+    which = jax.random.randint(key, (count,), 0, size)
+    return which, jnp.arange(0, num_tasks, size) + which
 
 
 def num_bytes(rows: Any) -> int:

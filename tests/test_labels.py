@@ -7,9 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metarl_jax.algorithms import make_algorithm, off_policy, sac
+from metarl_jax.algorithms import make_algorithm, off_policy
+from metarl_jax.algorithms import soft as soft_losses
 from metarl_jax.algorithms.q_critic import QCriticConfig, make_q_critic
-from metarl_jax.algorithms.sac import SacConfig, TemperatureConfig
+from metarl_jax.algorithms.sac import SacConfig
+from metarl_jax.algorithms.soft import TemperatureConfig
 from metarl_jax.errors import ConfigError
 from metarl_jax.learning import normalize
 from metarl_jax.networks import NetworkConfig, make_network
@@ -76,7 +78,7 @@ def test_vectors_are_learned_by_the_critics_alone(heads, make_point):
     zeros = jnp.zeros(6)
     rows = off_policy.Experience(jnp.asarray(OBS), jnp.zeros((6, 2)), zeros + 1.0, zeros + 0.9, jnp.asarray(OBS))
     batch = off_policy.Batch(rows, jnp.zeros(6, int))
-    loss = sac.make_loss(critic, sac.make_soft(SacConfig(), make_point(), policy))
+    loss = soft_losses.make_loss(critic, soft_losses.make_soft(SacConfig(), make_point(), policy))
 
     def gradient(parts):
         def of_vectors(vectors):
@@ -152,7 +154,9 @@ def test_units_of_a_suite(make_point):
     config = SacConfig(num_tasks=4, batch_size=4, gamma=gamma, critic=QCriticConfig(scale_rewards=True))
     config = dataclasses.replace(config, temperature=TemperatureConfig(target_entropy=-0.5))
     policy = make_policy(PolicyConfig(distribution="tanh-gaussian", state_std=True), suite.spec)
-    soft = sac.make_soft(config, suite, policy)
-    unit = sac.unit_of_reward(config, soft, {"log_alpha": jnp.full(1, np.log(alpha))}, jnp.array([1.0, 3.0, 7.0, 2.0]))
+    soft = soft_losses.make_soft(config, suite, policy)
+    unit = soft_losses.unit_of_reward(
+        config, soft, {"log_alpha": jnp.full(1, np.log(alpha))}, jnp.array([1.0, 3.0, 7.0, 2.0])
+    )
     bonus = alpha * 0.5 * suite.spec.action_dim / (1.0 - gamma)
     np.testing.assert_allclose(unit, np.array([3.0, 3.0, 7.0, 7.0]) / 10 + bonus / 10, rtol=1e-6)

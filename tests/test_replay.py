@@ -39,20 +39,36 @@ def test_the_oldest_are_overwritten(rounds):
         np.testing.assert_array_equal(rings.rows["obs"][task, : len(kept), 1], -there)
 
 
-@pytest.mark.parametrize(("rounds", "group"), [(2, 1), (5, 1), (2, N)])
-def test_all_that_is_there_is_drawn_equally_often(rounds, group):
+@pytest.mark.parametrize("rounds", [2, 5])
+def test_all_that_is_there_is_drawn_equally_often(rounds):
     """5000 draws of each of n rows: the counts' chi-squared has mean n - 1 and variance 2 (n - 1)."""
     rings = replay.init(ROW, N, CAPACITY)
     for rows in blocks(rounds):
         rings = replay.add(rings, rows)
-    tasks, drawn = jax.jit(lambda key: replay.sample(rings, key, 5000 * CAPACITY * group, group))(jax.random.key(0))
+    drawn = jax.jit(lambda key: replay.sample(rings, key, 5000 * CAPACITY))(jax.random.key(0))
     filled = min(rounds * BLOCK, CAPACITY)
     for task in range(N):
-        values, counts = np.unique(drawn["count"][tasks == task], return_counts=True)
+        values, counts = np.unique(drawn["count"][task], return_counts=True)
         np.testing.assert_array_equal(values, np.sort(rings.rows["count"][task, :filled]))
         expected = 5000 * CAPACITY / filled
         assert ((counts - expected) ** 2 / expected).sum() < filled - 1 + 5 * np.sqrt(2 * (filled - 1))
     np.testing.assert_array_equal(drawn["obs"][..., 0], drawn["count"])
+
+
+def test_some_tasks_are_drawn_from():
+    """One of each group, each as often; rows are those of the task that is named."""
+    rings = replay.init({"task": jnp.zeros((), int)}, 6, 4)
+    rings = replay.add(rings, {"task": jnp.broadcast_to(jnp.arange(6)[:, None], (6, 4))})
+
+    def draw(key):
+        which, task = replay.choose(key, 6, 2)
+        return task, replay.sample(rings, key, 5, which)["task"]
+
+    tasks, rows = jax.vmap(draw)(jax.random.split(jax.random.key(0), 3000))
+    np.testing.assert_array_equal(rows, np.broadcast_to(tasks[..., None], rows.shape))
+    counts = np.bincount(np.asarray(tasks).ravel(), minlength=6)
+    assert ((counts - 1000) ** 2 / 1000).sum() < 4 + 5 * np.sqrt(2 * 4)
+    assert (tasks[:, 0] < 3).all() and (tasks[:, 1] >= 3).all()
 
 
 def test_blocks_must_fill_a_ring():

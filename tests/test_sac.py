@@ -8,18 +8,25 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metarl_jax.algorithms import make_algorithm, off_policy, sac, standing
+from metarl_jax.algorithms import make_algorithm, off_policy, standing
+from metarl_jax.algorithms import soft as soft_losses
 from metarl_jax.algorithms.q_critic import QCriticConfig, make_q_critic
-from metarl_jax.algorithms.sac import SacConfig, TemperatureConfig
+from metarl_jax.algorithms.sac import SacConfig
+from metarl_jax.algorithms.soft import TemperatureConfig
 from metarl_jax.errors import ConfigError
 from metarl_jax.learning import categorical
 from metarl_jax.learning.optim import OptimizerConfig
 from metarl_jax.networks import NetworkConfig
 from metarl_jax.networks.labels import LabelConfig, make_labelled
 from metarl_jax.policies import PolicyConfig, make_act, make_policy
-from metarl_jax.types import EnvSpec, Kept, TimeStep
+from metarl_jax.types import EnvSpec, Kept, RunState, TimeStep
 
 POLICY = PolicyConfig(NetworkConfig(hidden=(8,)), distribution="tanh-gaussian", state_std=True, init_log_std=-0.5)
+
+
+def begin(env, shape, slots):
+    """A memory of nothing yet."""
+    return off_policy.init_memory(env.spec, standing.start(env, jax.random.key(0), shape), shape, slots)
 
 
 def unlabelled(env):
@@ -53,10 +60,10 @@ def test_what_is_remembered(make_point, n):
     """Beside a step lies the last observation of its episode, never one of the next; only its termination ends what counts."""
     env, gamma, shape, steps = make_point(horizon=5, reach=0.8), 0.9, (2, 3), 12
     policy = make_policy(POLICY, env.spec)
-    memory = off_policy.init_memory(env, jax.random.key(0), shape, slots=2 * 3 * steps)
+    memory = begin(env, shape, slots=2 * 3 * steps)
     act = make_act(policy, policy.init_stats(), policy.init(jax.random.key(1)), None)
-    after, t = standing.go_on(env, act, memory.standing, jax.random.key(2), steps)
-    rows = off_policy.remember(memory, after, t, gamma, n).replay.rows
+    _, t = standing.go_on(env, act, memory.standing, jax.random.key(2), steps)
+    rows = off_policy.remember(memory, t, gamma, n).replay.rows
     t = jax.tree.map(np.asarray, t)
     assert t.terminated_t.any() and (t.last_t & ~t.terminated_t).any()
     for task, env_index, start in np.ndindex(*shape, steps):
@@ -77,12 +84,12 @@ def test_greatest_return(make_point):
     """The largest sum of discounted rewards, the latest counting most, over rounds that cut episodes apart."""
     env, gamma, shape = make_point(horizon=7), 0.8, (2, 3)
     policy = make_policy(POLICY, env.spec)
-    memory = off_policy.init_memory(env, jax.random.key(0), shape, slots=3 * 5 * 4)
+    memory = begin(env, shape, slots=3 * 5 * 4)
     act = make_act(policy, policy.init_stats(), policy.init(jax.random.key(1)), None)
     rewards, lasts = [], []
     for i in range(3):
         after, t = standing.go_on(env, act, memory.standing, jax.random.key(i), 5)
-        memory = off_policy.remember(memory, after, t, gamma, 1)
+        memory = off_policy.remember(memory._replace(standing=after), t, gamma, 1)
         rewards.append(np.asarray(t.reward_t))
         lasts.append(np.asarray(t.last_t))
     reward, last = np.concatenate(rewards, -1), np.concatenate(lasts, -1)
@@ -152,7 +159,7 @@ def test_gradients(make_point, x64, kind):
     network = NetworkConfig(hidden=(5,), activation="relu")
     critic = make_q_critic(QCriticConfig(network, kind=kind, atoms=5), env.spec, unlabelled(env), "float32")
     config = SacConfig(num_tasks=3, batch_size=3, temperature=TemperatureConfig(per_task=True))
-    soft = sac.make_soft(config, env, policy)
+    soft = soft_losses.make_soft(config, env, policy)
     keys = jax.random.split(jax.random.key(0), 4)
     params = {
         "policy": policy.init(keys[0]),
@@ -165,7 +172,7 @@ def test_gradients(make_point, x64, kind):
     rows = off_policy.Experience(obs, np.tanh(action), rng.normal(size=12), 0.9 * rng.integers(0, 2, 12), next_obs)
     batch = off_policy.Batch(rows, np.repeat(np.arange(3), 4))
     learner = learner_of(params, target)
-    loss = sac.make_loss(critic, soft)
+    loss = soft_losses.make_loss(critic, soft)
     grads = jax.grad(lambda p: loss(p, learner, batch, keys[2])[0])(params)
     noises = [jax.random.normal(k, (12, 2)) for k in jax.random.split(keys[2])]
     held = jax.tree.map(np.asarray, params)
@@ -183,7 +190,7 @@ def test_gradients(make_point, x64, kind):
 
 def learner_of(params, target):
     """A learner of which only parameters and targets are looked at."""
-    return sac.RunState(jnp.zeros((), int), params, (), (), jnp.ones(()), Kept(target))
+    return RunState(jnp.zeros((), int), params, (), (), jnp.ones(()), Kept(target))
 
 
 class TwoStates:

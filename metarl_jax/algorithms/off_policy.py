@@ -1,6 +1,6 @@
 """What off-policy algorithms share: standing environments, the replay of what happened there, and batches of it."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,8 +9,7 @@ from .. import replay
 from ..learning import normalize, returns
 from ..policies import Policy
 from ..rollout import Act, ActionSample
-from ..types import Array, History, Key, MetaEnv, RunState, Suite, Transition
-from .standing import Standing, start
+from ..types import Array, EnvSpec, History, Key, RunState, Transition
 
 
 class Experience(NamedTuple):
@@ -26,7 +25,7 @@ class Experience(NamedTuple):
 class Memory(NamedTuple):
     """What is kept of N tasks."""
 
-    standing: Standing
+    standing: Any  # a Standing of environments that go on; else their tasks
     replay: replay.Replay  # of `Experience`
     returns: Array  # [N, E]: rewards of the episode up to now, the latest counting most
     greatest: Array  # [N]: the greatest of them so far, in size
@@ -39,12 +38,16 @@ class Batch(NamedTuple):
     task: Array  # [B] int
 
 
-def init_memory(env: MetaEnv | Suite, key: Key, shape: tuple[int, int], slots: int) -> Memory:
-    """Begins E episodes of each of N tasks, with `slots` rows for each task; `shape` is (N, E)."""
-    obs, number = jnp.zeros(env.spec.obs_dim), jnp.zeros(())
-    row = Experience(obs, jnp.zeros(env.spec.action_dim), number, number, obs)
+def init_memory(spec: EnvSpec, standing: Any, shape: tuple[int, int], slots: int) -> Memory:
+    """Of E environments of each of N tasks, with `slots` rows for each task; `shape` is (N, E)."""
     zeros = jnp.zeros(shape)
-    return Memory(start(env, key, shape), replay.init(row, shape[0], slots), zeros, zeros[:, 0])
+    return Memory(standing, init_replay(spec, shape[0], slots), zeros, zeros[:, 0])
+
+
+def init_replay(spec: EnvSpec, num_tasks: int, slots: int) -> replay.Replay:
+    """`slots` rows of `Experience` for each task."""
+    obs, number = jnp.zeros(spec.obs_dim), jnp.zeros(())
+    return replay.init(Experience(obs, jnp.zeros(spec.action_dim), number, number, obs), num_tasks, slots)
 
 
 def without_replay(state: RunState) -> RunState:
@@ -65,14 +68,19 @@ def explore(policy: Policy, decide: Act, at_random: Array) -> Act:
     return act
 
 
-def remember(memory: Memory, standing: Standing, transitions: Transition, gamma: float, n: int) -> Memory:
-    """Adds transitions `[N, E, T]`, after which the environments stand at `standing`."""
+def experience(transitions: Transition, gamma: float, n: int) -> Experience:
+    """Rows `[N, E * T, ...]` of transitions `[N, E, T]`, each of up to n steps."""
     t = transitions
     n_step = jax.vmap(jax.vmap(lambda reward, terminated, last: returns.n_step(reward, terminated, last, gamma, n)))
     ahead = n_step(t.reward_t, t.terminated_t, t.last_t)
     next_obs = jnp.take_along_axis(t.obs_t, ahead.end[..., None], axis=2)
     rows = Experience(t.obs_tm1, jnp.tanh(t.action_tm1), ahead.reward, ahead.discount, next_obs)
-    flat = jax.tree.map(lambda x: x.reshape(len(x), -1, *x.shape[3:]), rows)
+    return jax.tree.map(lambda x: x.reshape(len(x), -1, *x.shape[3:]), rows)
+
+
+def remember(memory: Memory, transitions: Transition, gamma: float, n: int) -> Memory:
+    """Adds transitions `[N, E, T]`, which go on where those before ended."""
+    t, rows = transitions, experience(transitions, gamma, n)
 
     def add_up(so_far: Array, step: tuple[Array, Array]) -> tuple[Array, Array]:
         reward, last = step
@@ -82,7 +90,7 @@ def remember(memory: Memory, standing: Standing, transitions: Transition, gamma:
     by_time = jnp.moveaxis(t.reward_t, 2, 0), jnp.moveaxis(t.last_t, 2, 0)
     so_far, sizes = jax.lax.scan(add_up, memory.returns, by_time)
     greatest = jnp.maximum(memory.greatest, sizes.max(axis=(0, 2)))
-    return Memory(standing, replay.add(memory.replay, flat), so_far, greatest)
+    return Memory(memory.standing, replay.add(memory.replay, rows), so_far, greatest)
 
 
 def draw(memory: Memory, stats: normalize.Stats, key: Key, batch_size: int, unit: Array | None) -> Batch:
@@ -90,10 +98,11 @@ def draw(memory: Memory, stats: normalize.Stats, key: Key, batch_size: int, unit
 
     Rewards of a task are in units of `unit` `[N]`, where it is given.
     """
-    num_tasks = len(memory.greatest)
-    count, group = max(batch_size // num_tasks, 1), max(num_tasks // batch_size, 1)
-    drawn = replay.sample(memory.replay, key, count, group)
-    task, rows = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), drawn)
+    num_tasks, (key_task, key) = len(memory.greatest), jax.random.split(key)
+    which, task = replay.choose(key_task, num_tasks, min(num_tasks, batch_size))
+    count = batch_size // len(task)
+    drawn = replay.sample(memory.replay, key, count, which)
+    rows, task = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), drawn), jnp.repeat(task, count)
     if unit is not None:
         rows = rows._replace(reward=rows.reward / unit[task])
     rows = rows._replace(obs=normalize.apply(stats, rows.obs), next_obs=normalize.apply(stats, rows.next_obs))
