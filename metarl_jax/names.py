@@ -41,6 +41,7 @@ ALGORITHMS = {
     "promp": "... with ProMP's penalty on the KL of the policies before adaptation",
     "reptile": "moves towards the adapted parameters, no meta-gradient",
     "rl2": "PPO over trials of several episodes; the policy's memory adapts",
+    "pearl": "soft actor-critic from replay, told a draw from its belief of the task, which its experience sharpens",
     "sac": "soft actor-critic from replay, on one task or many at once; does not adapt",
     "ppo": "single- or multi-task PPO with a critic; does not adapt",
 }

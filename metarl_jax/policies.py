@@ -13,7 +13,7 @@ from .errors import ConfigError, lookup
 from .learning import normalize
 from .learning.distributions import DISTRIBUTIONS, Distribution, Gaussian
 from .networks import MemoryConfig, NetworkConfig, make_memory, make_network
-from .networks.labels import LabelConfig, Labelled, make_labelled
+from .networks.labels import Inputs, LabelConfig, make_inputs
 from .rollout import Act, ActionSample
 from .types import Array, EnvSpec, History, Key, Params, Transition
 
@@ -84,14 +84,14 @@ class Head(NamedTuple):
     apply: Callable[[Params, Array], Gaussian]
 
 
-def make_policy(config: PolicyConfig, spec: EnvSpec, labelled: Labelled | None = None) -> Policy:
+def make_policy(config: PolicyConfig, spec: EnvSpec, inputs: Inputs | None = None) -> Policy:
     """Builds the policy for an environment; ConfigError where the distribution does not fit its action space.
 
     What is learned of labels (see `LabelConfig`) is not the policy's to learn: `init` leaves it out, and all else finds it in
     `params["vectors"]`.
     """
     distribution = _make_distribution(config, spec)
-    head = _make_head(config, spec, labelled or make_labelled(LabelConfig(), spec))
+    head = _make_head(config, spec, inputs or make_inputs(LabelConfig(), spec))
     make = _make_memoryless if config.memory.name == "none" else _make_remembering
     return make(config, spec, head, distribution)
 
@@ -148,21 +148,21 @@ def _make_remembering(config: PolicyConfig, spec: EnvSpec, head: Head, distribut
     )
 
 
-def _make_head(config: PolicyConfig, spec: EnvSpec, labelled: Labelled) -> Head:
+def _make_head(config: PolicyConfig, spec: EnvSpec, inputs: Inputs) -> Head:
     # A small last layer: first actions are near zero whatever the observation.
     make = functools.partial(make_network, config.network, out_scale=0.01, compute_dtype=config.compute_dtype)
-    network = labelled.network(make, spec.action_dim * (2 if config.state_std else 1))
+    network = inputs.network(make, spec.action_dim * (2 if config.state_std else 1))
     lowest, span = config.min_log_std, config.max_log_std - config.min_log_std
     share = (config.init_log_std - lowest) / span
     first_logit = np.log(share / (1.0 - share))
 
     def init(key: Key, in_dim: int) -> Params:
-        mean = {"mean": network.init(key, in_dim + labelled.added)}
+        mean = {"mean": network.init(key, in_dim + inputs.added)}
         return mean if config.state_std else mean | {"log_std_logit": jnp.full(spec.action_dim, first_logit, float)}
 
     def apply(params: Params, features: Array) -> Gaussian:
         vectors = jax.lax.stop_gradient(params.get("vectors"))
-        mean = network.apply(params["mean"], labelled.see(vectors, features))
+        mean = network.apply(params["mean"], inputs.see(vectors, features))
         if config.state_std:
             mean, logit = jnp.split(mean, 2, axis=-1)
             logit = logit + first_logit
@@ -233,11 +233,15 @@ def make_act(policy: Policy, stats: normalize.Stats, params: Params, params_axis
     def act(obs: Array, history: History, key: Key) -> tuple[Any, ActionSample]:
         step = jax.vmap(lambda p, o, h: policy.step(p, stats, o, h), in_axes=(params_axis, 0, 0))
         carry, dist = step(params, obs, history)
-        raw = policy.distribution.sample(key, dist)
-        sample = ActionSample(raw, policy.distribution.to_env(raw), dist, policy.distribution.log_prob(dist, raw))
-        return carry, sample
+        return carry, decide(policy, dist, key)
 
     return act
+
+
+def decide(policy: Policy, dist: Gaussian, key: Key) -> ActionSample:
+    """A draw."""
+    raw = policy.distribution.sample(key, dist)
+    return ActionSample(raw, policy.distribution.to_env(raw), dist, policy.distribution.log_prob(dist, raw))
 
 
 ACTIONS = {"sample": "drawn, as in training", "mode": "the most likely"}  # of judged episodes

@@ -23,6 +23,7 @@ import pytest  # noqa: E402
 from metarl_jax.algorithms.critic import CriticConfig  # noqa: E402
 from metarl_jax.algorithms.inner_loop import InnerLoopConfig  # noqa: E402
 from metarl_jax.algorithms.maml_ppo import MamlPpoConfig  # noqa: E402
+from metarl_jax.algorithms.pearl import PearlConfig  # noqa: E402
 from metarl_jax.algorithms.ppo import PpoConfig  # noqa: E402
 from metarl_jax.algorithms.ppo_update import PpoUpdateConfig  # noqa: E402
 from metarl_jax.algorithms.q_critic import QCriticConfig  # noqa: E402
@@ -112,7 +113,8 @@ def tiny_policy():
 def policy_for(tiny_policy):
     """Name of an algorithm -> a tiny policy that it can train."""
     memory = MemoryConfig("s5", width=8, state=4)
-    changes = {"rl2": {"memory": memory}, "sac": {"distribution": "tanh-gaussian", "state_std": True}}
+    soft = {"distribution": "tanh-gaussian", "state_std": True}
+    changes = {"rl2": {"memory": memory}, "sac": soft, "pearl": soft}
     return lambda name: dataclasses.replace(tiny_policy, **changes.get(name, {}))
 
 
@@ -132,6 +134,19 @@ TINY = {
         chunk=4,
         critic=CriticConfig(NetworkConfig(hidden=(8,)), coef=1.0),
         update=_UPDATE,
+        optimizer=OptimizerConfig(lr=3e-3),
+    ),
+    "pearl": PearlConfig(
+        num_tasks=8,
+        prior_episodes=2,
+        updates=3,
+        meta_batch=4,
+        batch_size=8,
+        context_size=8,
+        latent=3,
+        capacity=2_000,
+        encoder=NetworkConfig(hidden=(8,)),
+        critic=QCriticConfig(NetworkConfig(hidden=(8,))),
         optimizer=OptimizerConfig(lr=3e-3),
     ),
     "sac": SacConfig(

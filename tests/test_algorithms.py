@@ -23,7 +23,7 @@ from metarl_jax.learning.optim import OptimizerConfig, init_run_state, make_opti
 from metarl_jax.networks import MemoryConfig, Network
 from metarl_jax.policies import PolicyConfig, make_act, make_policy
 
-NAMES = ["maml-ppo", "fomaml", "promp", "reptile", "rl2", "sac", "ppo"]
+NAMES = ["maml-ppo", "fomaml", "promp", "reptile", "rl2", "pearl", "sac", "ppo"]
 ITERATIONS = 10
 
 
@@ -62,9 +62,11 @@ def test_iteration(trained):
         assert all(np.isfinite(x).all() for x in leaves(state.params))
         expected = {"return_before", "return_after", "entropy", "outer_grad_norm"}
         expected |= {f"action_{what}" for what in ("mean", "std", "min", "max")}
-        if name not in ("ppo", "rl2", "sac"):
+        if name not in ("ppo", "rl2", "sac", "pearl"):
             expected |= {"inner_grad_norm"}
-        if name == "sac":
+        if name == "pearl":
+            expected |= {"kl", "latent_std"}
+        if name in ("sac", "pearl"):
             expected |= {"loss", "actor_loss", "critic_loss", "q", "td_error", "temperature", "replay_filled"}
         elif name != "reptile":
             expected |= {"loss", "surrogate", "kl", "kl_coef", "first_ratio_error"}
@@ -86,7 +88,7 @@ def test_state_keeps_its_types(trained):
 
 def test_first_ratio_is_one(trained):
     name, *_, history = trained
-    if name in ("reptile", "sac"):
+    if name in ("reptile", "sac", "pearl"):
         pytest.skip("has no ratio")
     for _, metrics in history[1:]:
         assert metrics["first_ratio_error"] < 1e-5
@@ -122,9 +124,9 @@ def test_adapt(trained, make_point):
     if name in ("ppo", "rl2", "sac"):
         assert identical(adapted, params)
         return
-    kernels = [x for x in leaves(adapted) if x.ndim == 3]
-    assert kernels
-    for kernel in kernels:
+    apart = [x for x in leaves(adapted) if x.ndim == (2 if name == "pearl" else 3)]  # beliefs, or kernels
+    assert apart
+    for kernel in apart:
         assert all(np.abs(kernel[i] - kernel[j]).max() > 1e-6 for i in range(3) for j in range(i))
     order = np.array([2, 0, 1])
     swapped = adapt(state, params, jax.tree.map(lambda x: x[order], t))
@@ -134,18 +136,22 @@ def test_adapt(trained, make_point):
 def test_env_steps(trained):
     """Tasks x environments x horizon, once before each inner step and once after the last; or the unroll, or trials."""
     name, algorithm, *_ = trained
-    expected = {"reptile": 8 * 8 * 8 * 3, "ppo": 1 * 8 * 14, "sac": 2 * 4 * 4, "rl2": 4 * 2 * 8 * 2}.get(
-        name, 8 * 8 * 8 * 2
-    )
+    expected = {
+        "reptile": 8 * 8 * 8 * 3,
+        "ppo": 1 * 8 * 14,
+        "sac": 2 * 4 * 4,
+        "pearl": 8 * 3 * 8,
+        "rl2": 4 * 2 * 8 * 2,
+    }.get(name, 8 * 8 * 8 * 2)
     assert algorithm.env_steps_per_iteration == expected
 
 
 def test_learns(trained):
     """A return of -8 is standing still. Only adaptation can do better over all tasks; PPO has but one."""
     name, _, init, iterate, _ = trained
-    if name in ("rl2", "sac"):
+    if name in ("rl2", "sac", "pearl"):
         pytest.skip(
-            "eight trials are too few, and two goals cannot be told apart: test_rl2.py and test_sac.py train them"
+            "eight trials are too few, and two goals cannot be told apart: test_rl2, test_sac and test_pearl train them"
         )
     state, rows = init(jax.random.key(0)), []
     for i in range(150):

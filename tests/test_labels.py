@@ -15,7 +15,7 @@ from metarl_jax.algorithms.soft import TemperatureConfig
 from metarl_jax.errors import ConfigError
 from metarl_jax.learning import normalize
 from metarl_jax.networks import NetworkConfig, make_network
-from metarl_jax.networks.labels import LabelConfig, index, make_labelled
+from metarl_jax.networks.labels import LabelConfig, index, make_inputs
 from metarl_jax.policies import PolicyConfig, make_policy
 from metarl_jax.types import EnvSpec, Kept, RunState, Suite
 
@@ -33,10 +33,10 @@ def test_labels_are_told_from_standardised_observations():
 
 @pytest.mark.parametrize("config", ALL, ids=str)
 def test_what_networks_see(config):
-    labelled = make_labelled(config, SPEC)
-    vectors = labelled.init(jax.random.key(0))
-    seen = np.asarray(labelled.see(vectors, jnp.asarray(OBS)))
-    assert seen.shape == (6, 5 + labelled.added)
+    inputs = make_inputs(config, SPEC)
+    vectors = inputs.init(jax.random.key(0))
+    seen = np.asarray(inputs.see(vectors, jnp.asarray(OBS)))
+    assert seen.shape == (6, 5 + inputs.added)
     np.testing.assert_allclose(seen[:, :2], OBS[:, :2], rtol=1e-6)
     if config.embedding:
         unit = np.asarray(vectors) / np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -47,9 +47,9 @@ def test_what_networks_see(config):
 
 def test_a_head_for_each_task():
     """What comes out for a task is a linear map of its own of what all tasks share."""
-    labelled = make_labelled(LabelConfig(heads=True), SPEC)
+    inputs = make_inputs(LabelConfig(heads=True), SPEC)
     config = NetworkConfig(hidden=(7,))
-    network = labelled.network(lambda size: make_network(config, size, 1.0), 2)
+    network = inputs.network(lambda size: make_network(config, size, 1.0), 2)
     params = network.init(jax.random.key(0), 5)
     shared, last = params["params"]["Dense_0"], params["params"]["Dense_1"]
     assert last["kernel"].shape == (7, 6)
@@ -64,10 +64,10 @@ def test_a_head_for_each_task():
 @pytest.mark.parametrize("heads", [False, True])
 def test_vectors_are_learned_by_the_critics_alone(heads, make_point):
     """The critics' loss has a gradient in them, those of policy and temperature have none."""
-    labelled = make_labelled(LabelConfig(embedding=4, heads=heads), SPEC)
+    inputs = make_inputs(LabelConfig(embedding=4, heads=heads), SPEC)
     policy_config = PolicyConfig(NetworkConfig(hidden=(6,)), distribution="tanh-gaussian", state_std=True)
-    policy = make_policy(policy_config, SPEC, labelled)
-    critic = make_q_critic(QCriticConfig(NetworkConfig(hidden=(6,))), SPEC, labelled, "float32")
+    policy = make_policy(policy_config, SPEC, inputs)
+    critic = make_q_critic(QCriticConfig(NetworkConfig(hidden=(6,))), SPEC, inputs, "float32")
     params = {
         "policy": policy.init(jax.random.key(0)),
         "critic": critic.init(jax.random.key(1)),
@@ -93,7 +93,7 @@ def test_vectors_are_learned_by_the_critics_alone(heads, make_point):
 
 def test_labels_that_are_not_there(make_point):
     with pytest.raises(ConfigError, match="need observations that say which task it is"):
-        make_labelled(LabelConfig(heads=True), make_point().spec)
+        make_inputs(LabelConfig(heads=True), make_point().spec)
     with pytest.raises(ConfigError, match=r"label\.embedding must be at least 0"):
         LabelConfig(embedding=-1)
 

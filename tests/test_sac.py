@@ -17,7 +17,7 @@ from metarl_jax.errors import ConfigError
 from metarl_jax.learning import categorical
 from metarl_jax.learning.optim import OptimizerConfig
 from metarl_jax.networks import NetworkConfig
-from metarl_jax.networks.labels import LabelConfig, make_labelled
+from metarl_jax.networks.labels import LabelConfig, make_inputs
 from metarl_jax.policies import PolicyConfig, make_act, make_policy
 from metarl_jax.types import EnvSpec, Kept, RunState, TimeStep
 
@@ -31,7 +31,7 @@ def begin(env, shape, slots):
 
 def unlabelled(env):
     """Networks that see observations as they are."""
-    return make_labelled(LabelConfig(), env.spec)
+    return make_inputs(LabelConfig(), env.spec)
 
 
 @pytest.mark.parametrize("gamma", [0.9, 1.0])

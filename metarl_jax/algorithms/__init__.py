@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from ..errors import ConfigError, check_steps, check_worlds
 from ..types import Suite
-from . import maml_ppo, ppo, reptile, rl2, sac
+from . import maml_ppo, pearl, ppo, reptile, rl2, sac
 
 __all__ = ["ALGORITHMS", "Entry", "make_algorithm"]
 
@@ -29,6 +29,7 @@ ALGORITHMS: dict[str, Entry] = {
     "promp": Entry(maml_ppo.MamlPpoConfig(inner_kl_coef=5e-4), maml_ppo.make),
     "reptile": Entry(reptile.ReptileConfig(), reptile.make),
     "rl2": Entry(rl2.Rl2Config(), rl2.make),
+    "pearl": Entry(pearl.PearlConfig(), pearl.make),
     "sac": Entry(sac.SacConfig(), sac.make),
     "ppo": Entry(ppo.PpoConfig(), ppo.make),
 }

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from ..errors import ConfigError
 from ..learning import categorical
 from ..networks import NetworkConfig, make_network
-from ..networks.labels import Labelled
+from ..networks.labels import Inputs
 from ..types import Array, EnvSpec, Key, Params
 
 
@@ -51,21 +51,21 @@ class QCritic(NamedTuple):
     loss: Callable[[Array, Array], Array]  # outputs, target -> mean over critics and rows, []
 
 
-def make_q_critic(config: QCriticConfig, spec: EnvSpec, labelled: Labelled, compute_dtype: str) -> QCritic:
+def make_q_critic(config: QCriticConfig, spec: EnvSpec, inputs: Inputs, compute_dtype: str) -> QCritic:
     """See `QCriticConfig.kind`; what is learned of labels is the ensemble's together."""
     size = config.atoms if config.kind == "categorical" else 1
     make = functools.partial(make_network, config.network, out_scale=1.0, compute_dtype=compute_dtype)
-    network = labelled.network(make, size)
-    in_dim = spec.action_dim + spec.obs_dim + labelled.added
+    network = inputs.network(make, size)
+    in_dim = spec.action_dim + spec.obs_dim + inputs.added
 
     def init(key: Key) -> Params:
         key_vectors, *keys = jax.random.split(key, 1 + config.ensemble)
         networks = jax.vmap(lambda k: network.init(k, in_dim))(jnp.stack(keys))
-        return {"networks": networks, "vectors": labelled.init(key_vectors)}
+        return {"networks": networks, "vectors": inputs.init(key_vectors)}
 
     def apply(params: Params, obs: Array, action: Array) -> Array:
-        inputs = jnp.concatenate([action, labelled.see(params["vectors"], obs)], axis=-1)  # a label stays last
-        return jax.vmap(network.apply, in_axes=(0, None))(params["networks"], inputs)
+        seen = jnp.concatenate([action, inputs.see(params["vectors"], obs)], axis=-1)  # a label stays last
+        return jax.vmap(network.apply, in_axes=(0, None))(params["networks"], seen)
 
     if config.kind == "plain":
         return QCritic(init, apply, _least, lambda target: target[:, 0], _plain_target, _squared_error)

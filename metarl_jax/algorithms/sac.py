@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import optax
 
 from ..errors import ConfigError, nearest_multiples
-from ..learning.optim import apply_gradients, by_part, init_run_state
-from ..networks.labels import LabelConfig, make_labelled
+from ..learning.optim import by_part, init_run_state
+from ..networks.labels import LabelConfig, make_inputs
 from ..policies import PolicyConfig, make_act, make_policy
 from ..rollout import check_num_tasks
 from ..types import Adaptation, Algorithm, Array, Kept, Key, MetaEnv, Metrics, RunState, Suite
@@ -23,6 +23,7 @@ from .soft import (
     acting,
     check_policy,
     init_log_alpha,
+    make_descend,
     make_loss,
     make_optimizers,
     make_soft,
@@ -88,9 +89,9 @@ def make(config: SacConfig, env: MetaEnv | Suite, policy_config: PolicyConfig, i
     """Builds the algorithm for a run of `iterations`."""
     check_num_tasks(env, config.num_tasks, "algorithm.num_tasks")
     check_policy(config.name, policy_config)
-    labelled = make_labelled(config.label, env.spec)
-    policy = make_policy(policy_config, env.spec, labelled)
-    critic = make_q_critic(config.critic, env.spec, labelled, policy_config.compute_dtype)
+    inputs = make_inputs(config.label, env.spec)
+    policy = make_policy(policy_config, env.spec, inputs)
+    critic = make_q_critic(config.critic, env.spec, inputs, policy_config.compute_dtype)
     optimizer = by_part(make_optimizers(config, iterations * config.num_updates, config.actor_delay))
     soft = make_soft(config, env, policy)
     update = make_update(config, critic, soft, optimizer)
@@ -156,17 +157,12 @@ def make_update(
     config: SacConfig, critic: QCritic, soft: Soft, optimizer: optax.GradientTransformation
 ) -> Callable[[RunState, Memory, list[str], Key], tuple[RunState, Metrics]]:
     """A gradient step of some parts of a learner's parameters, and the target's step after them."""
-    loss = make_loss(critic, soft)
+    descend = make_descend(config, optimizer, make_loss(critic, soft))
 
     def update(learner: RunState, memory: Memory, parts: list[str], key: Key) -> tuple[RunState, Metrics]:
         key_batch, key_loss = jax.random.split(key)
         unit = unit_of_reward(config, soft, learner.params, memory.greatest) if config.critic.scale_rewards else None
         batch = draw(memory, learner.obs_stats, key_batch, config.batch_size, unit)
-        moving = {name: learner.params[name] for name in parts}
-        (value, metrics), grads = jax.value_and_grad(loss, has_aux=True)(moving, learner, batch, key_loss)
-        learner = apply_gradients(optimizer, learner, grads)
-        target = optax.incremental_update(learner.params["critic"], learner.kept.shared, config.tau)
-        metrics |= {"loss": value, "outer_grad_norm": optax.tree.norm(grads), "target_norm": optax.tree.norm(target)}
-        return learner._replace(kept=Kept(target)), metrics
+        return descend(learner, {name: learner.params[name] for name in parts}, batch, key_loss)
 
     return update

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,9 +11,9 @@ import optax
 
 from ..errors import ConfigError
 from ..learning.distributions import Gaussian
-from ..learning.optim import OptimizerConfig, make_optimizer
+from ..learning.optim import OptimizerConfig, apply_gradients, make_optimizer
 from ..policies import Policy, PolicyConfig
-from ..types import Array, Key, MetaEnv, Metrics, Params, RunState, Suite
+from ..types import Array, Kept, Key, MetaEnv, Metrics, Params, RunState, Suite
 from .off_policy import Batch
 from .q_critic import QCritic, QCriticConfig
 
@@ -122,6 +122,28 @@ def make_soft(config: SoftConfig, env: MetaEnv | Suite, policy: Policy) -> Soft:
 def init_log_alpha(config: SoftConfig, soft: Soft) -> Array:
     """Logarithms of the temperatures at the start, `[num_kinds]` or `[1]`."""
     return jnp.full(soft.num_kinds if config.temperature.per_task else 1, np.log(config.temperature.init))
+
+
+def make_descend(config: SoftConfig, optimizer: optax.GradientTransformation, loss: Callable) -> Callable:
+    """A gradient step of some parts of a learner's parameters, and the target's step after them.
+
+    Args:
+      config: says how fast targets follow.
+      optimizer: `by_part`.
+      loss: of the parts that move, the learner, and what else there is: its value and metrics.
+
+    Returns:
+      `(learner, moving, *what else there is) -> (learner, metrics)`.
+    """
+
+    def descend(learner: RunState, moving: Params, *args: Any) -> tuple[RunState, Metrics]:
+        (value, metrics), grads = jax.value_and_grad(loss, has_aux=True)(moving, learner, *args)
+        learner = apply_gradients(optimizer, learner, grads)
+        target = optax.incremental_update(learner.params["critic"], learner.kept.shared, config.tau)
+        metrics |= {"loss": value, "outer_grad_norm": optax.tree.norm(grads), "target_norm": optax.tree.norm(target)}
+        return learner._replace(kept=Kept(target)), metrics
+
+    return descend
 
 
 def unit_of_reward(config: SoftConfig, soft: Soft, params: Params, greatest: Array) -> Array:

@@ -27,8 +27,8 @@ class LabelConfig:
             raise ConfigError(f"label.embedding must be at least 0, not {self.embedding}.")
 
 
-class Labelled(NamedTuple):
-    """See `LabelConfig`."""
+class Inputs(NamedTuple):
+    """What actor and critics see in the place of observations, and their networks for it."""
 
     init: Callable[[Key], Params]  # what is learned: the vectors [num_labels, embedding]; () of none
     see: Callable[[Params, Array], Array]  # observations [..., obs_dim] -> what networks see [..., obs_dim + added]
@@ -36,8 +36,8 @@ class Labelled(NamedTuple):
     network: Callable[[Callable[[int], Network], int], Network]  # a network by the size of its output, and that size
 
 
-def make_labelled(config: LabelConfig, spec: EnvSpec) -> Labelled:
-    """ConfigError where something is to be made of a label that observations do not have."""
+def make_inputs(config: LabelConfig, spec: EnvSpec) -> Inputs:
+    """See `LabelConfig`; ConfigError where something is to be made of a label that observations do not have."""
     count = spec.num_labels
     if (config.embedding or config.heads) and not count:
         raise ConfigError(
@@ -59,7 +59,7 @@ def make_labelled(config: LabelConfig, spec: EnvSpec) -> Labelled:
         return with_heads(make, out_dim, count) if config.heads else make(out_dim)
 
     added = config.embedding - count * (not config.heads) if config.embedding else 0
-    return Labelled(init, see, added, network)
+    return Inputs(init, see, added, network)
 
 
 def with_heads(make: Callable[[int], Network], out_dim: int, num_labels: int) -> Network:
