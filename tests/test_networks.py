@@ -7,6 +7,7 @@ import pytest
 
 from metarl_jax.errors import ConfigError
 from metarl_jax.networks import MEMORIES, MemoryConfig, NetworkConfig, make_memory, make_network
+from metarl_jax.networks.conditioned import make_conditioned
 from metarl_jax.networks.orthogonal import orthogonal
 
 
@@ -61,3 +62,48 @@ def test_residual_network(x64):
     )  # flax normalises in single precision
     with pytest.raises(ConfigError, match=r"hidden sizes must be equal, not \(6, 5\)"):
         make_network(NetworkConfig("residual", hidden=(6, 5)), 3, 0.5)
+
+
+CONDITIONED = [("film", "mlp"), ("film", "residual"), ("generated", "mlp"), ("generated", "residual")]
+
+
+@pytest.mark.parametrize(("kind", "name"), CONDITIONED)
+def test_a_conditioned_network_begins_as_the_plain_one(kind, name):
+    """Whatever the condition; but each condition has a gradient of its own in what it adds."""
+    plain = make_network(NetworkConfig(name, hidden=(6, 6)), 3, 0.5)
+    network = make_conditioned(kind, plain, 2)
+    params = network.init(jax.random.key(0), 4 + 2)
+    rng = np.random.default_rng(0)
+    inputs = jnp.asarray(rng.normal(size=(5, 7, 6)), jnp.float32)
+    expected = plain.apply(plain.init(jax.random.key(0), 4), inputs[..., :4])
+    np.testing.assert_allclose(network.apply(params, inputs), expected, rtol=1e-5, atol=1e-6)
+    grads = jax.grad(lambda p: (network.apply(p, inputs) ** 2).sum())(params)
+    assert all(np.abs(x).max() > 0.0 for x in jax.tree.leaves(grads[kind]))
+    other = jax.tree.map(lambda x, g: x - 0.1 * g, params, grads)
+    changed = network.apply(other, inputs.at[..., 4:].set(0.3)) - network.apply(other, inputs.at[..., 4:].set(-0.3))
+    assert np.abs(changed).max() > 1e-3
+
+
+def test_film_and_generated_weights(x64):
+    """One hidden layer, in NumPy."""
+    rng, config = np.random.default_rng(0), NetworkConfig(hidden=(5,))
+    plain = make_network(config, 3, 0.5)
+    inputs = rng.normal(size=(4, 6))
+    for kind in ("film", "generated"):
+        network = make_conditioned(kind, plain, 2)
+        params = jax.tree.map(lambda x: x + rng.normal(size=x.shape), network.init(jax.random.key(0), 6))
+        ours = network.apply(params, jnp.asarray(inputs))
+        first, last = (
+            {name: np.asarray(x) for name, x in params["plain"]["params"][f"Dense_{i}"].items()} for i in (0, 1)
+        )
+        for row, (x, c) in enumerate(zip(inputs[:, :4], inputs[:, 4:], strict=True)):
+            if kind == "film":
+                film = jax.tree.map(np.asarray, params["film"][0])
+                hidden = (x @ first["kernel"] + first["bias"]) * (1 + c @ film.scale) + c @ film.shift
+                expected = np.tanh(hidden) @ last["kernel"] + last["bias"]
+            else:
+                added = jax.tree.map(lambda w, c=c: np.tensordot(c, w, axes=1), params["generated"]["params"])
+                a, b = added["Dense_0"], added["Dense_1"]
+                hidden = np.tanh(x @ (first["kernel"] + a["kernel"]) + first["bias"] + a["bias"])
+                expected = hidden @ (last["kernel"] + b["kernel"]) + last["bias"] + b["bias"]
+            np.testing.assert_allclose(ours[row], expected, rtol=1e-9)

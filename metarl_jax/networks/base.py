@@ -26,8 +26,19 @@ class NetworkConfig:
             raise ConfigError(f"network hidden sizes must be positive, not {self.hidden}.")
 
 
+class Film(NamedTuple):
+    """What is done to a hidden layer before its nonlinearity: features times `1 + scale`, plus `shift` (arXiv:1709.07871)."""
+
+    scale: Array  # [..., width]
+    shift: Array  # [..., width]
+
+    def apply(self, x: Array) -> Array:
+        return x * (1.0 + self.scale) + self.shift
+
+
 class Network(NamedTuple):
-    """A network as two pure functions."""
+    """A network as pure functions."""
 
     init: Callable[[Key, int], Params]  # key, in_dim
-    apply: Callable[[Params, Array], Array]  # [..., in_dim] -> [..., out_dim]
+    apply: Callable[..., Array]  # params, [..., in_dim] and, for each of `widths`, a Film or nothing -> [..., out_dim]
+    widths: tuple[int, ...] = ()  # of the layers that can be modulated

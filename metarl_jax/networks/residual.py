@@ -20,16 +20,20 @@ class _Residual(nn.Module):
     dtype: DType
 
     @nn.compact
-    def __call__(self, x):
-        width, activation = self.config.hidden[0], getattr(jax.nn, self.config.activation)
+    def __call__(self, x, films=()):
+        width, activation, films = self.config.hidden[0], getattr(jax.nn, self.config.activation), iter(films)
 
         def layer(x):
             x = nn.Dense(width, dtype=self.dtype, kernel_init=orthogonal(np.sqrt(2.0)))(x)
             return nn.LayerNorm(dtype=self.dtype)(x)
 
-        x = activation(layer(x))
+        def active(x):
+            film = next(films, None)
+            return activation(x if film is None else film.apply(x))
+
+        x = active(layer(x))
         for _ in self.config.hidden:
-            x = x + layer(activation(layer(x)))
+            x = x + layer(active(layer(x)))
         return nn.Dense(self.out_dim, dtype=float, kernel_init=orthogonal(self.out_scale))(x)
 
 
@@ -41,4 +45,5 @@ def make_residual(config: NetworkConfig, out_dim: int, out_scale: float, dtype: 
     if len(set(config.hidden)) > 1:
         raise ConfigError(f"a residual network adds its blocks up: hidden sizes must be equal, not {config.hidden}.")
     module: Any = _Residual(config, out_dim, out_scale, dtype)
-    return Network(lambda key, in_dim: module.init(key, jnp.zeros(in_dim)), module.apply)
+    widths = (config.hidden[0], *config.hidden)
+    return Network(lambda key, in_dim: module.init(key, jnp.zeros(in_dim)), module.apply, widths)
