@@ -13,6 +13,7 @@ from .errors import ConfigError, lookup
 from .learning import normalize
 from .learning.distributions import DISTRIBUTIONS, Distribution, Gaussian
 from .networks import MemoryConfig, NetworkConfig, make_memory, make_network
+from .networks.conditioned import Condition, make_conditioned
 from .networks.labels import Inputs, LabelConfig, make_inputs
 from .rollout import Act, ActionSample
 from .types import Array, EnvSpec, History, Key, Params, Transition
@@ -26,6 +27,9 @@ class PolicyConfig:
     """Network that gives the mean action."""
     memory: MemoryConfig = MemoryConfig()
     """Sequence model before the network, which sees observation, previous action, previous reward and ends of episodes."""
+    condition: Condition = "input"
+    """What a memory or a belief says is the network's `input`; or the network sees the observation, and what they say
+    modulates it: `film` scales and shifts its hidden layers, `generated` adds to all its weights."""
     distribution: str = "gaussian"
     """`gaussian`: draws are clipped to the action bounds; `tanh-gaussian`: squashed into them, which must be finite.
     Either way, a draw of 1 is the upper bound."""
@@ -70,6 +74,7 @@ class Policy(NamedTuple):
     step: Callable[[Params, normalize.Stats, Array, History], tuple[Any, Gaussian]]  # obs [..., obs_dim]
     context: Callable[[normalize.Stats, Transition], Context]  # of whole rollouts `[E, T, ...]`, for `dist`
     features: Callable[[Params, Context], tuple[Any, Array]]  # -> carry of the memory afterwards, what the head sees
+    feature_size: int
     head: Callable[[Params, Array], Gaussian]
     dist: Callable[[Params, Context], Gaussian]  # the head on the features
     arrange: Callable[[Array], Array]  # [E, T, ...] -> the leading axes of what `dist` gives for their context
@@ -84,16 +89,30 @@ class Head(NamedTuple):
     apply: Callable[[Params, Array], Gaussian]
 
 
-def make_policy(config: PolicyConfig, spec: EnvSpec, inputs: Inputs | None = None) -> Policy:
-    """Builds the policy for an environment; ConfigError where the distribution does not fit its action space.
+def make_policy(config: PolicyConfig, spec: EnvSpec, inputs: Inputs | None = None, latent: int = 0) -> Policy:
+    """Builds the policy for an environment; ConfigError where something does not fit its action space, or each other.
 
     What is learned of labels (see `LabelConfig`) is not the policy's to learn: `init` leaves it out, and all else finds it in
     `params["vectors"]`.
+
+    Args:
+      config: of the policy.
+      spec: of the environment.
+      inputs: what the policy sees in the place of observations.
+      latent: numbers of a belief that is read from the memory; the policy sees its mean and standard deviation, and the
+        observation, in the place of what the memory says. 0: none.
     """
     distribution = _make_distribution(config, spec)
-    head = _make_head(config, spec, inputs or make_inputs(LabelConfig(), spec))
-    make = _make_memoryless if config.memory.name == "none" else _make_remembering
-    return make(config, spec, head, distribution)
+    inputs = inputs or make_inputs(LabelConfig(), spec)
+    if config.memory.name == "none":
+        if config.condition != "input" and not inputs.condition:
+            raise ConfigError(
+                f"policy.condition {config.condition!r} needs something that modulates the network, and this policy has neither "
+                "memory nor belief: set policy.memory.name, or leave it at 'input'."
+            )
+        return _make_memoryless(config, spec, _make_head(config, spec, inputs, inputs.condition), distribution)
+    size = 2 * latent or config.memory.width
+    return _make_remembering(config, spec, latent, _make_head(config, spec, inputs, size), distribution)
 
 
 def _make_memoryless(config: PolicyConfig, spec: EnvSpec, head: Head, distribution: Distribution) -> Policy:
@@ -105,6 +124,7 @@ def _make_memoryless(config: PolicyConfig, spec: EnvSpec, head: Head, distributi
         step=lambda params, stats, obs, history: ((), head.apply(params, normalize.apply(stats, obs))),
         context=lambda stats, t: _flat(normalize.apply(stats, t.obs_tm1)),
         features=lambda params, obs: ((), obs),
+        feature_size=spec.obs_dim,
         head=head.apply,
         dist=head.apply,
         arrange=_flat,
@@ -113,25 +133,44 @@ def _make_memoryless(config: PolicyConfig, spec: EnvSpec, head: Head, distributi
     )
 
 
-def _make_remembering(config: PolicyConfig, spec: EnvSpec, head: Head, distribution: Distribution) -> Policy:
-    """Its features are what the memory gives."""
-    memory = make_memory(config.memory, config.compute_dtype)
+def _make_remembering(
+    config: PolicyConfig, spec: EnvSpec, latent: int, head: Head, distribution: Distribution
+) -> Policy:
+    """Its features are what the memory gives, or the observation and the belief that is read from that."""
+    memory, width = make_memory(config.memory, config.compute_dtype), config.memory.width
+    alone = not latent and config.condition == "input"
+    feature_size = width if alone else spec.obs_dim + (2 * latent or width)
 
     def init(key: Key) -> Params:
+        belief = {}
+        if latent:
+            key, key_belief = jax.random.split(key)
+            kernel = jax.random.normal(key_belief, (width, 2 * latent)) / np.sqrt(width)
+            belief = {"belief": {"kernel": kernel, "bias": jnp.zeros(2 * latent)}}
         key_memory, key_head = jax.random.split(key)
-        return {"memory": memory.init(key_memory, input_size(spec)), **head.init(key_head, config.memory.width)}
+        return {"memory": memory.init(key_memory, input_size(spec)), **head.init(key_head, feature_size), **belief}
+
+    def see(params: Params, inputs: Array, remembered: Array) -> Array:
+        """Features, of what the memory saw and what it says of it."""
+        if alone:
+            return remembered
+        if latent:
+            mean, scale = jnp.split(remembered @ params["belief"]["kernel"] + params["belief"]["bias"], 2, axis=-1)
+            remembered = jnp.concatenate([mean, jax.nn.softplus(scale) + 1e-4], axis=-1)
+        return jnp.concatenate([inputs[..., : spec.obs_dim], remembered], axis=-1)
 
     def step(params: Params, stats: normalize.Stats, obs: Array, history: History) -> tuple[Any, Gaussian]:
         inputs = memory_inputs(stats, obs, history.action, history.reward, history.last)
-        carry, features = memory.step(params["memory"], history.carry, inputs)
-        return carry, head.apply(params, features)
+        carry, remembered = memory.step(params["memory"], history.carry, inputs)
+        return carry, head.apply(params, see(params, inputs, remembered))
 
     def context(stats: normalize.Stats, t: Transition) -> Sequence:
         inputs = memory_inputs(stats, t.obs_tm1, t.action_tm2, t.reward_tm1, t.last_tm1)
         return Sequence(_time_first(inputs), memory.init_carry(inputs.shape[:-2]))
 
     def features(params: Params, sequence: Sequence) -> tuple[Any, Array]:
-        return memory.unroll(params["memory"], sequence.carry, sequence.inputs)
+        carry, remembered = memory.unroll(params["memory"], sequence.carry, sequence.inputs)
+        return carry, see(params, sequence.inputs, remembered)
 
     return Policy(
         init=init,
@@ -140,6 +179,7 @@ def _make_remembering(config: PolicyConfig, spec: EnvSpec, head: Head, distribut
         step=step,
         context=context,
         features=features,
+        feature_size=feature_size,
         head=head.apply,
         dist=lambda params, sequence: head.apply(params, features(params, sequence)[1]),
         arrange=_time_first,
@@ -148,10 +188,12 @@ def _make_remembering(config: PolicyConfig, spec: EnvSpec, head: Head, distribut
     )
 
 
-def _make_head(config: PolicyConfig, spec: EnvSpec, inputs: Inputs) -> Head:
+def _make_head(config: PolicyConfig, spec: EnvSpec, inputs: Inputs, condition_size: int) -> Head:
     # A small last layer: first actions are near zero whatever the observation.
     make = functools.partial(make_network, config.network, out_scale=0.01, compute_dtype=config.compute_dtype)
     network = inputs.network(make, spec.action_dim * (2 if config.state_std else 1))
+    if condition_size:
+        network = make_conditioned(config.condition, network, condition_size)
     lowest, span = config.min_log_std, config.max_log_std - config.min_log_std
     share = (config.init_log_std - lowest) / span
     first_logit = np.log(share / (1.0 - share))

@@ -12,6 +12,7 @@ from metarl_jax.algorithms import make_algorithm, rl2
 from metarl_jax.algorithms.critic import CriticConfig
 from metarl_jax.algorithms.ppo_update import PpoUpdateConfig
 from metarl_jax.algorithms.rl2 import Rl2Config
+from metarl_jax.algorithms.variational import BeliefConfig
 from metarl_jax.errors import ConfigError
 from metarl_jax.learning import normalize
 from metarl_jax.learning.optim import OptimizerConfig
@@ -36,7 +37,7 @@ def trial(env, config, policy_config, seed=0, stats=None):
     `stats`: what has been seen before, nothing where left out.
     """
     algorithm = make_algorithm(config, env, policy_config, 10)
-    policy = make_policy(policy_config, env.spec)
+    policy = make_policy(policy_config, env.spec, latent=config.belief.latent)
     model = rl2.make_actor_critic(config, policy, policy_config, env.spec)
     shape = (config.num_tasks, config.envs_per_task)
 
@@ -55,26 +56,29 @@ def trial(env, config, policy_config, seed=0, stats=None):
 
 
 @pytest.mark.parametrize(
-    ("name", "shared"),
+    ("name", "shared", "latent", "condition"),
     [
-        ("gru", False),
-        ("s5", True),
-        *(pytest.param(name, False, marks=pytest.mark.slow) for name in MEMORIES if name != "gru"),
+        ("gru", False, 0, "input"),
+        ("s5", True, 0, "film"),
+        ("gru", True, 3, "input"),
+        *(pytest.param(name, False, 0, "input", marks=pytest.mark.slow) for name in MEMORIES if name != "gru"),
+        pytest.param("gru", False, 3, "generated", marks=pytest.mark.slow),
     ],
 )
-def test_first_ratios_are_one(make_point, tiny_policy, name, shared):
+def test_first_ratios_are_one(make_point, tiny_policy, name, shared, latent, condition):
     """In every minibatch: an end, a carry or a reward in the wrong place would show here."""
-    policy_config = dataclasses.replace(tiny_policy, memory=MemoryConfig(name, width=8, state=4, layers=2))
-    config = dataclasses.replace(CONFIG, shared_memory=shared)
+    memory = MemoryConfig(name, width=8, state=4, layers=2)
+    policy_config = dataclasses.replace(tiny_policy, memory=memory, condition=condition)
+    config = dataclasses.replace(CONFIG, shared_memory=shared, belief=BeliefConfig(latent))
     env = make_point(reach=0.8)
-    model, state, t, (steps, carries) = trial(env, config, policy_config)
+    model, state, t, experience = trial(env, config, policy_config)
     assert t.terminated_t.any() and t.last_tm1.any()
-    policy = make_policy(policy_config, env.spec)
+    policy = make_policy(policy_config, env.spec, latent=latent)
     for rows in np.arange(6).reshape(3, 2):
-        batch, value, _ = rl2.take_trials(steps, carries, rows)
-        _, dist, value_now = jax.jit(model.apply)(state.params, batch.context)
-        np.testing.assert_allclose(value_now, value, atol=1e-5)
-        log_prob = policy.distribution.log_prob(dist, batch.action)
+        batch, value, _ = rl2.take_trials(experience, rows)
+        said = jax.jit(model.apply)(state.params, batch.context)
+        np.testing.assert_allclose(said.value, value, atol=1e-5)
+        log_prob = policy.distribution.log_prob(said.dist, batch.action)
         assert log_prob.shape == (4, 8)
         np.testing.assert_allclose(np.exp(log_prob - batch.log_prob), 1.0, atol=1e-5)
         flat = t.action_tm1.reshape(6, 4, 4, 2)[rows]  # trials, chunks, steps
@@ -86,12 +90,12 @@ def test_targets_against_numpy(make_point, tiny_policy):
     policy_config = dataclasses.replace(tiny_policy, memory=MemoryConfig("gru", width=8), normalize_obs=True)
     env = make_point(reach=0.8)
     past = np.random.default_rng(0).normal([0.3, -0.2, -1.0], [0.5, 0.7, 0.6], size=(50, 3))  # observations, reward
-    model, state, t, (steps, _) = trial(env, CONFIG, policy_config, stats=normalize.of_batch(jnp.asarray(past)))
+    model, state, t, (steps, *_) = trial(env, CONFIG, policy_config, stats=normalize.of_batch(jnp.asarray(past)))
     t = jax.tree.map(lambda x: np.asarray(x).reshape(6, 16, *x.shape[3:]), t)
     seen = np.concatenate([t.obs_tm1, t.reward_tm1[..., None], t.action_tm2, t.last_tm1[..., None]], axis=-1)
     seen[..., :3] = (seen[..., :3] - past.mean(axis=0)) / past.std(axis=0)
     context = rl2.Sequence(jnp.asarray(np.swapaxes(seen, 0, 1)), model.init_carry((6,)))
-    value = np.append(np.asarray(model.apply(state.params, context)[2], np.float64).T, np.zeros((6, 1)), axis=1)
+    value = np.append(np.asarray(model.apply(state.params, context).value, np.float64).T, np.zeros((6, 1)), axis=1)
     advantage, ahead = np.zeros((6, 16)), np.zeros(6)
     for i in reversed(range(16)):
         ahead = 0.5 * t.reward_t[:, i] + 0.9 * value[:, i + 1] - value[:, i] + 0.9 * 0.7 * ahead

@@ -204,7 +204,7 @@ def make_actor_critic(
     config: PearlConfig, env: MetaEnv | Suite, policy_config: PolicyConfig
 ) -> tuple[Policy, QCritic, Soft]:
     """Policy and critics that see observations followed by a latent."""
-    inputs = make_inputs(LabelConfig(), env.spec)._replace(added=config.latent)
+    inputs = make_inputs(LabelConfig(), env.spec)._replace(added=config.latent, condition=config.latent)
     policy = make_policy(policy_config, env.spec, inputs)
     critic = make_q_critic(config.critic, env.spec, inputs, policy_config.compute_dtype)
     return policy, critic, make_soft(config, env, policy)

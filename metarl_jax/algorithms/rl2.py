@@ -1,11 +1,13 @@
 """RL^2 (arXiv:1611.02779): PPO over trials, with a memory that lasts through the episodes of one task."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from .. import rollout
 from ..errors import ConfigError, nearest_divisors
@@ -18,6 +20,7 @@ from ..types import Adaptation, Algorithm, Array, EnvSpec, Key, MetaEnv, Metrics
 from .critic import CriticConfig, make_critic
 from .diagnostics import action_metrics, outcome_metrics, unstable_metrics
 from .ppo_update import Batch, PpoUpdateConfig, Weights, clipped_loss, init_kept, run_epochs
+from .variational import BeliefConfig, Choice, Decoder, choose, make_decoder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +45,8 @@ class Rl2Config:
     """What predicts the return."""
     shared_memory: bool = False
     """The critic reads the policy's memory; else it has its own of the same kind."""
+    belief: BeliefConfig = BeliefConfig()
+    """What the policy sees of its memory is a belief of the task (VariBAD), if it has a size."""
     update: PpoUpdateConfig = PpoUpdateConfig(epochs=5, minibatches=4)
     """Update of actor and critic; minibatches are of trials."""
     optimizer: OptimizerConfig = OptimizerConfig(lr=5e-4, max_grad_norm=0.5)
@@ -66,12 +71,29 @@ class Steps(NamedTuple):
     target: Array  # what the critic should say
 
 
+class Experience(NamedTuple):
+    """What an update learns from."""
+
+    steps: Steps
+    carries: Any  # of the memories before each chunk, [C, B, ...]
+    choice: Choice | None = None  # what beliefs are asked, where there are such
+
+
 class ActorCritic(NamedTuple):
     """Policy and critic as one model of sequences."""
 
     init: Callable[[Key], Params]
     init_carry: Callable[[tuple[int, ...]], Any]
-    apply: Callable[[Params, Sequence], tuple[Any, Gaussian, Array]]  # -> carry after, distributions, values [L, ...]
+    apply: Callable[[Params, Sequence], "Said"]
+
+
+class Said(NamedTuple):
+    """What an actor-critic says of a sequence, `[L, ...]`."""
+
+    carry: Any  # after it, [...]
+    dist: Gaussian
+    value: Array
+    features: Array  # what the policy's head saw
 
 
 def make(config: Rl2Config, env: MetaEnv | Suite, policy_config: PolicyConfig, iterations: int) -> Algorithm:
@@ -83,13 +105,19 @@ def make(config: Rl2Config, env: MetaEnv | Suite, policy_config: PolicyConfig, i
             f"trials of {num_steps} steps cannot be cut into chunks of {config.chunk}; chunk can be "
             f"{nearest_divisors(num_steps, config.chunk)}."
         )
-    policy = make_policy(policy_config, env.spec)
+    policy = make_policy(policy_config, env.spec, latent=config.belief.latent)
+    decoder = make_decoder(config.belief, env.spec, policy_config.compute_dtype)
     model = make_actor_critic(config, policy, policy_config, env.spec)
-    optimizer = make_optimizer(config.optimizer, iterations * config.update.epochs * config.update.minibatches)
-    shape = (config.num_tasks, config.envs_per_task)
+    optimizer = make_optimizers(config, iterations * config.update.epochs * config.update.minibatches)
+    loss = make_loss(config, policy, model, decoder)
+    shape, size = (config.num_tasks, config.envs_per_task), config.num_tasks * config.envs_per_task
 
     def init(key: Key) -> RunState:
-        return init_run_state(model.init(key), optimizer, policy.init_stats(), init_kept(config.update))
+        if not config.belief.latent:
+            return init_run_state(model.init(key), optimizer, policy.init_stats(), init_kept(config.update))
+        key_model, key_decoder = jax.random.split(key)
+        params = model.init(key_model) | {"decoder": decoder.init(key_decoder)}
+        return init_run_state(params, optimizer, policy.init_stats(), init_kept(config.update))
 
     def iterate(state: RunState, key: Key) -> tuple[RunState, Metrics]:
         key_tasks, key_start, key_run, key_update = jax.random.split(key, 4)
@@ -98,17 +126,12 @@ def make(config: Rl2Config, env: MetaEnv | Suite, policy_config: PolicyConfig, i
         start = rollout.start(env, tasks, key_start, shape, history)
         act = make_act(policy, state.obs_stats, state.params["policy"], None)
         _, transitions = rollout.collect(env, act, tasks, start, key_run, num_steps)
-        steps, carries = prepare(config, model, state, transitions)
-
-        def loss(params: Params, rows: Array, weights: Weights) -> tuple[Array, Metrics]:
-            batch, value_old, target = take_trials(steps, carries, rows)
-            _, dist, value = model.apply(params, batch.context)
-            actor_loss, metrics = clipped_loss(policy, dist, batch, config.update.clip, weights)
-            value_loss = losses.value_clip(value, value_old, target, config.critic.clip)
-            return actor_loss + config.critic.coef * value_loss, metrics | {"value_loss": value_loss}
-
-        size = config.num_tasks * config.envs_per_task
-        state, metrics = run_epochs(config.update, loss, optimizer, state, key_update, size, iterations)
+        experience = prepare(config, model, state, transitions)
+        if config.belief.latent:
+            key_update, key_choice = jax.random.split(key_update)
+            experience = experience._replace(choice=choose(config.belief, key_choice, num_steps, size))
+        loss_of = functools.partial(loss, experience)
+        state, metrics = run_epochs(config.update, loss_of, optimizer, state, key_update, size, iterations)
         state = state._replace(step=state.step + 1, obs_stats=policy.observe(state.obs_stats, [transitions]))
         for when, episode in (("before", 0), ("after", config.episodes - 1)):
             metrics |= outcome_metrics(env, when, rollout.episode_outcome(transitions, episode))
@@ -136,7 +159,8 @@ def make_actor_critic(config: Rl2Config, policy: Policy, policy_config: PolicyCo
 
     def init(key: Key) -> Params:
         key_policy, key_memory, key_value = jax.random.split(key, 3)
-        params = {"policy": policy.init(key_policy), "value": network.init(key_value, policy_config.memory.width)}
+        size = policy.feature_size if config.shared_memory else policy_config.memory.width
+        params = {"policy": policy.init(key_policy), "value": network.init(key_value, size)}
         if not config.shared_memory:
             params["memory"] = memory.init(key_memory, input_size(spec))
         return params
@@ -144,15 +168,57 @@ def make_actor_critic(config: Rl2Config, policy: Policy, policy_config: PolicyCo
     def init_carry(shape: tuple[int, ...]) -> tuple[Any, Any]:
         return policy.init_carry(shape), () if config.shared_memory else memory.init_carry(shape)
 
-    def apply(params: Params, sequence: Sequence) -> tuple[Any, Gaussian, Array]:
+    def apply(params: Params, sequence: Sequence) -> Said:
         carry, critic_carry = sequence.carry
         carry, features = policy.features(params["policy"], sequence._replace(carry=carry))
-        dist = policy.head(params["policy"], features)
+        # A belief is the decoder's to train.
+        judged = seen = jax.lax.stop_gradient(features) if config.belief.latent else features
+        dist = policy.head(params["policy"], seen)
         if not config.shared_memory:
-            critic_carry, features = memory.unroll(params["memory"], critic_carry, sequence.inputs)
-        return (carry, critic_carry), dist, network.apply(params["value"], features)[..., 0]
+            critic_carry, judged = memory.unroll(params["memory"], critic_carry, sequence.inputs)
+        value = network.apply(params["value"], judged)[..., 0]
+        return Said((carry, critic_carry), dist, value, features)
 
     return ActorCritic(init, init_carry, apply)
+
+
+def make_loss(config: Rl2Config, policy: Policy, model: ActorCritic, decoder: Decoder) -> Callable:
+    """The loss on some trials (rows) of an `Experience`, with the weights of its terms at this point of the run."""
+
+    def loss(experience: Experience, params: Params, rows: Array, weights: Weights) -> tuple[Array, Metrics]:
+        batch, value_old, target = take_trials(experience, rows)
+        said = model.apply(params, batch.context)
+        actor_loss, metrics = clipped_loss(policy, said.dist, batch, config.update.clip, weights)
+        value_loss = losses.value_clip(said.value, value_old, target, config.critic.clip)
+        total, metrics = actor_loss + config.critic.coef * value_loss, metrics | {"value_loss": value_loss}
+        if experience.choice is None:
+            return total, metrics
+        inputs, beliefs = batch.context.inputs, said.features[..., -2 * config.belief.latent :]
+        choice = experience.choice._replace(noise=experience.choice.noise[:, rows])
+        trials = [of_trials(x, len(rows)) for x in (inputs, beliefs)]
+        elbo_loss, parts = decoder.elbo(params["decoder"], *trials, choice)
+        return total + elbo_loss, metrics | parts
+
+    return loss
+
+
+def make_optimizers(config: Rl2Config, updates: int) -> optax.GradientTransformation:
+    """One for actor and critic, and where there is a belief, another for what makes it."""
+    learner = make_optimizer(config.optimizer, updates)
+    if not config.belief.latent:
+        return learner
+    belief = make_optimizer(dataclasses.replace(config.optimizer, lr=config.belief.lr), updates)
+
+    def labels(params: Params) -> Params:
+        policy = {name: "belief" if name in ("memory", "belief") else "learner" for name in params["policy"]}
+        return {name: "belief" if name == "decoder" else "learner" for name in params} | {"policy": policy}
+
+    return optax.multi_transform({"learner": learner, "belief": belief}, labels)
+
+
+def of_trials(x: Array, num_trials: int) -> Array:
+    """Chunks of trials side by side, `[L, C * B, ...]`, as whole trials `[T, B, ...]`."""
+    return jnp.swapaxes(x.reshape(len(x), -1, num_trials, *x.shape[2:]), 0, 1).reshape(-1, num_trials, *x.shape[2:])
 
 
 def prepare(
@@ -160,14 +226,11 @@ def prepare(
     model: ActorCritic,
     state: RunState,
     transitions: Transition,
-) -> tuple[Steps, Any]:
+) -> Experience:
     """Cuts `[N, E, T]` experience into chunks and adds advantages and the critic's targets.
 
     A trial is one episode of the problem that RL^2 solves (Duan et al., section 2): values go on through the ends of the task's
     episodes, and end with the trial.
-
-    Returns:
-      The steps, and the carries before each chunk, `[C, B, ...]`.
     """
 
     def cut(x: Array) -> Array:
@@ -179,8 +242,8 @@ def prepare(
     inputs = memory_inputs(state.obs_stats, t.obs_tm1, t.action_tm2, t.reward_tm1, t.last_tm1)
 
     def run_chunk(carry: Any, inputs: Array) -> tuple[Any, tuple[Any, Array]]:
-        after, _, value = model.apply(state.params, Sequence(inputs, carry))
-        return after, (carry, value)
+        said = model.apply(state.params, Sequence(inputs, carry))
+        return said.carry, (carry, said.value)
 
     _, (carries, value) = jax.lax.scan(run_chunk, model.init_carry(inputs.shape[2:3]), inputs)
     value_tm1 = value.reshape(-1, value.shape[-1])  # [T, B]
@@ -191,13 +254,13 @@ def prepare(
     advantage = gae(reward_t, config.gamma * ones, ones, value_tm1, value_t, config.gae_lambda)
     advantage, target = (x.reshape(value.shape) for x in (advantage, value_tm1 + advantage))
     steps = Steps(inputs, t.action_tm1, t.dist_tm1, t.log_prob_tm1, advantage, value, target)
-    return jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), steps), carries
+    return Experience(jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), steps), carries)
 
 
-def take_trials(steps: Steps, carries: Any, rows: Array) -> tuple[Batch, Array, Array]:
+def take_trials(experience: Experience, rows: Array) -> tuple[Batch, Array, Array]:
     """All chunks of some trials side by side, `[L, C * len(rows)]`, the values before the update, and the critic's targets."""
-    steps = jax.tree.map(lambda x: x[:, :, rows].reshape(x.shape[0], -1, *x.shape[3:]), steps)
-    carry = jax.tree.map(lambda x: x[:, rows].reshape(-1, *x.shape[2:]), carries)
+    steps = jax.tree.map(lambda x: x[:, :, rows].reshape(x.shape[0], -1, *x.shape[3:]), experience.steps)
+    carry = jax.tree.map(lambda x: x[:, rows].reshape(-1, *x.shape[2:]), experience.carries)
     advantage = losses.standardise(steps.advantage)
     batch = Batch(Sequence(steps.inputs, carry), steps.action, steps.dist, steps.log_prob, advantage)
     return batch, steps.value, steps.target

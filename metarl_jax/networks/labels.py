@@ -34,6 +34,7 @@ class Inputs(NamedTuple):
     see: Callable[[Params, Array], Array]  # observations [..., obs_dim] -> what networks see [..., obs_dim + added]
     added: int
     network: Callable[[Callable[[int], Network], int], Network]  # a network by the size of its output, and that size
+    condition: int = 0  # so many numbers at their end are what networks can be conditioned on
 
 
 def make_inputs(config: LabelConfig, spec: EnvSpec) -> Inputs:
