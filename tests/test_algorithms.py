@@ -10,7 +10,7 @@ import pytest
 
 from metarl_jax import rollout
 from metarl_jax.algorithms import ALGORITHMS, make_algorithm, ppo
-from metarl_jax.algorithms.critic import CriticConfig
+from metarl_jax.algorithms.critic import Critic, CriticConfig
 from metarl_jax.algorithms.inner_loop import InnerLoop, InnerLoopConfig
 from metarl_jax.algorithms.maml_ppo import MamlPpoConfig
 from metarl_jax.algorithms.ppo import PpoConfig
@@ -20,7 +20,7 @@ from metarl_jax.algorithms.rl2 import Rl2Config
 from metarl_jax.errors import ConfigError
 from metarl_jax.learning import normalize
 from metarl_jax.learning.optim import OptimizerConfig, init_run_state, make_optimizer
-from metarl_jax.networks import MemoryConfig, Network
+from metarl_jax.networks import MemoryConfig
 from metarl_jax.policies import PolicyConfig, make_act, make_policy
 
 NAMES = ["maml-ppo", "fomaml", "promp", "reptile", "rl2", "pearl", "sac", "ppo"]
@@ -238,7 +238,7 @@ def test_ppo_targets_against_numpy(make_point, tiny_policy, tiny_algorithms):
     state = algorithm.init(jax.random.key(0))
     act = algorithm.act(state, jax.tree.map(lambda x: jnp.stack([x, x]), state.params["policy"]))
     _, t = rollout.collect(env, act, state.kept.by_task.tasks, state.kept.by_task.rollout, jax.random.key(1), 20)
-    critic = Network(None, lambda params, obs: 2.0 * obs[..., :1] - obs[..., 1:])
+    critic = Critic(None, lambda params, obs: 2.0 * obs[..., :1] - obs[..., 1:], lambda outputs: outputs[..., 0], None)
     batch, values = ppo.prepare(config, critic, state, t)
 
     t = jax.tree.map(lambda x: np.asarray(x, np.float64).reshape(8, 20, *x.shape[3:]), t)

@@ -77,7 +77,7 @@ def test_first_ratios_are_one(make_point, tiny_policy, name, shared, latent, con
     for rows in np.arange(6).reshape(3, 2):
         batch, value, _ = rl2.take_trials(experience, rows)
         said = jax.jit(model.apply)(state.params, batch.context)
-        np.testing.assert_allclose(said.value, value, atol=1e-5)
+        np.testing.assert_allclose(model.critic.value(said.judgement), value, atol=1e-5)
         log_prob = policy.distribution.log_prob(said.dist, batch.action)
         assert log_prob.shape == (4, 8)
         np.testing.assert_allclose(np.exp(log_prob - batch.log_prob), 1.0, atol=1e-5)
@@ -95,7 +95,9 @@ def test_targets_against_numpy(make_point, tiny_policy):
     seen = np.concatenate([t.obs_tm1, t.reward_tm1[..., None], t.action_tm2, t.last_tm1[..., None]], axis=-1)
     seen[..., :3] = (seen[..., :3] - past.mean(axis=0)) / past.std(axis=0)
     context = rl2.Sequence(jnp.asarray(np.swapaxes(seen, 0, 1)), model.init_carry((6,)))
-    value = np.append(np.asarray(model.apply(state.params, context).value, np.float64).T, np.zeros((6, 1)), axis=1)
+    value = np.append(
+        np.asarray(model.apply(state.params, context).judgement[..., 0], np.float64).T, np.zeros((6, 1)), axis=1
+    )
     advantage, ahead = np.zeros((6, 16)), np.zeros(6)
     for i in reversed(range(16)):
         ahead = 0.5 * t.reward_t[:, i] + 0.9 * value[:, i + 1] - value[:, i] + 0.9 * 0.7 * ahead

@@ -9,10 +9,9 @@ from .. import rollout
 from ..errors import ConfigError
 from ..learning import losses, normalize, returns
 from ..learning.optim import OptimizerConfig, init_run_state, make_optimizer
-from ..networks import Network
 from ..policies import PolicyConfig, make_act, make_policy
 from ..types import Adaptation, Algorithm, Array, Key, MetaEnv, Metrics, Params, RunState, Suite, Transition
-from .critic import CriticConfig, make_critic
+from .critic import Critic, CriticConfig, make_critic
 from .diagnostics import action_metrics, outcome_metrics, unstable_metrics
 from .ppo_update import Batch, PpoUpdateConfig, Weights, init_kept, policy_loss, run_epochs
 from .standing import go_on, start
@@ -95,8 +94,7 @@ def make(config: PpoConfig, env: MetaEnv | Suite, policy_config: PolicyConfig, i
         batch, values = data
         batch = batch._replace(advantage=losses.standardise(batch.advantage))
         actor_loss, metrics = policy_loss(policy, params["policy"], batch, config.update.clip, weights)
-        value = critic.apply(params["critic"], values.obs)[..., 0]
-        value_loss = losses.value_clip(value, values.value, values.target, config.critic.clip)
+        value_loss = critic.loss(critic.apply(params["critic"], values.obs), values.value, values.target)
         return actor_loss + config.critic.coef * value_loss, metrics | {"value_loss": value_loss}
 
     return Algorithm(
@@ -112,11 +110,11 @@ def make(config: PpoConfig, env: MetaEnv | Suite, policy_config: PolicyConfig, i
     )
 
 
-def prepare(config: PpoConfig, critic: Network, state: RunState, transitions: Transition) -> tuple[Batch, Values]:
+def prepare(config: PpoConfig, critic: Critic, state: RunState, transitions: Transition) -> tuple[Batch, Values]:
     """Flattens `[N, E, T]` experience and adds advantages and the critic's targets."""
     t = transitions
     obs_tm1, obs_t = (normalize.apply(state.obs_stats, obs) for obs in (t.obs_tm1, t.obs_t))
-    value_tm1, value_t = (critic.apply(state.params["critic"], obs)[..., 0] for obs in (obs_tm1, obs_t))
+    value_tm1, value_t = (critic.value(critic.apply(state.params["critic"], obs)) for obs in (obs_tm1, obs_t))
     axes = (0, 0, 0, 0, 0, None)
     gae = jax.vmap(jax.vmap(returns.gae, in_axes=axes), in_axes=axes)
     discount_t = config.gamma * (1.0 - t.terminated_t)

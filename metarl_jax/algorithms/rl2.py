@@ -17,7 +17,7 @@ from ..learning.optim import OptimizerConfig, init_run_state, make_optimizer
 from ..networks import MEMORIES, make_memory
 from ..policies import Policy, PolicyConfig, Sequence, input_size, make_act, make_policy, memory_inputs
 from ..types import Adaptation, Algorithm, Array, EnvSpec, Key, MetaEnv, Metrics, Params, RunState, Suite, Transition
-from .critic import CriticConfig, make_critic
+from .critic import Critic, CriticConfig, make_critic
 from .diagnostics import action_metrics, outcome_metrics, unstable_metrics
 from .ppo_update import Batch, PpoUpdateConfig, Weights, clipped_loss, init_kept, run_epochs
 from .variational import BeliefConfig, Choice, Decoder, choose, make_decoder
@@ -85,6 +85,7 @@ class ActorCritic(NamedTuple):
     init: Callable[[Key], Params]
     init_carry: Callable[[tuple[int, ...]], Any]
     apply: Callable[[Params, Sequence], "Said"]
+    critic: Critic
 
 
 class Said(NamedTuple):
@@ -92,7 +93,7 @@ class Said(NamedTuple):
 
     carry: Any  # after it, [...]
     dist: Gaussian
-    value: Array
+    judgement: Array  # what the critic gives, [L, ..., K]
     features: Array  # what the policy's head saw
 
 
@@ -155,12 +156,12 @@ def make_actor_critic(config: Rl2Config, policy: Policy, policy_config: PolicyCo
     if policy_config.memory.name == "none":
         raise ConfigError(f"rl2 adapts by memory: set policy.memory.name to one of {', '.join(MEMORIES)}.")
     memory = make_memory(policy_config.memory, policy_config.compute_dtype)
-    network = make_critic(config.critic, policy_config.compute_dtype)
+    critic = make_critic(config.critic, policy_config.compute_dtype)
 
     def init(key: Key) -> Params:
         key_policy, key_memory, key_value = jax.random.split(key, 3)
         size = policy.feature_size if config.shared_memory else policy_config.memory.width
-        params = {"policy": policy.init(key_policy), "value": network.init(key_value, size)}
+        params = {"policy": policy.init(key_policy), "value": critic.init(key_value, size)}
         if not config.shared_memory:
             params["memory"] = memory.init(key_memory, input_size(spec))
         return params
@@ -176,10 +177,9 @@ def make_actor_critic(config: Rl2Config, policy: Policy, policy_config: PolicyCo
         dist = policy.head(params["policy"], seen)
         if not config.shared_memory:
             critic_carry, judged = memory.unroll(params["memory"], critic_carry, sequence.inputs)
-        value = network.apply(params["value"], judged)[..., 0]
-        return Said((carry, critic_carry), dist, value, features)
+        return Said((carry, critic_carry), dist, critic.apply(params["value"], judged), features)
 
-    return ActorCritic(init, init_carry, apply)
+    return ActorCritic(init, init_carry, apply, critic)
 
 
 def make_loss(config: Rl2Config, policy: Policy, model: ActorCritic, decoder: Decoder) -> Callable:
@@ -189,7 +189,7 @@ def make_loss(config: Rl2Config, policy: Policy, model: ActorCritic, decoder: De
         batch, value_old, target = take_trials(experience, rows)
         said = model.apply(params, batch.context)
         actor_loss, metrics = clipped_loss(policy, said.dist, batch, config.update.clip, weights)
-        value_loss = losses.value_clip(said.value, value_old, target, config.critic.clip)
+        value_loss = model.critic.loss(said.judgement, value_old, target)
         total, metrics = actor_loss + config.critic.coef * value_loss, metrics | {"value_loss": value_loss}
         if experience.choice is None:
             return total, metrics
@@ -243,7 +243,7 @@ def prepare(
 
     def run_chunk(carry: Any, inputs: Array) -> tuple[Any, tuple[Any, Array]]:
         said = model.apply(state.params, Sequence(inputs, carry))
-        return said.carry, (carry, said.value)
+        return said.carry, (carry, model.critic.value(said.judgement))
 
     _, (carries, value) = jax.lax.scan(run_chunk, model.init_carry(inputs.shape[2:3]), inputs)
     value_tm1 = value.reshape(-1, value.shape[-1])  # [T, B]
