@@ -80,6 +80,7 @@ class Policy(NamedTuple):
     arrange: Callable[[Array], Array]  # [E, T, ...] -> the leading axes of what `dist` gives for their context
     distribution: Distribution
     observe: Callable[[normalize.Stats, list[Transition]], normalize.Stats]  # takes note of what was observed
+    knowledge: Callable[[Any], Array] | None = None  # what memories [N, E, ...] know, [N, D]: a belief's mean, else all
 
 
 class Head(NamedTuple):
@@ -159,23 +160,38 @@ def _make_remembering(
             remembered = jnp.concatenate([mean, jax.nn.softplus(scale) + 1e-4], axis=-1)
         return jnp.concatenate([inputs[..., : spec.obs_dim], remembered], axis=-1)
 
+    def keep(carry: Any, features: Array) -> Any:
+        """What the next step is given; beside it a belief's mean, for whoever wants to know."""
+        return (carry, features[..., -2 * latent : -latent]) if latent else carry
+
+    def init_carry(shape: tuple[int, ...]) -> Any:
+        return keep(memory.init_carry(shape), jnp.zeros((*shape, 2 * latent)))
+
+    def knowledge(carry: Any) -> Array:
+        leaves = jax.tree.leaves(carry[1] if latent else carry)
+        real = [part for x in leaves for part in ((x.real, x.imag) if jnp.iscomplexobj(x) else (x,))]
+        return jnp.concatenate([x.mean(axis=1).reshape(len(x), -1) for x in real], axis=-1)
+
     def step(params: Params, stats: normalize.Stats, obs: Array, history: History) -> tuple[Any, Gaussian]:
         inputs = memory_inputs(stats, obs, history.action, history.reward, history.last)
-        carry, remembered = memory.step(params["memory"], history.carry, inputs)
-        return carry, head.apply(params, see(params, inputs, remembered))
+        carry, remembered = memory.step(params["memory"], history.carry[0] if latent else history.carry, inputs)
+        features = see(params, inputs, remembered)
+        return keep(carry, features), head.apply(params, features)
 
     def context(stats: normalize.Stats, t: Transition) -> Sequence:
         inputs = memory_inputs(stats, t.obs_tm1, t.action_tm2, t.reward_tm1, t.last_tm1)
-        return Sequence(_time_first(inputs), memory.init_carry(inputs.shape[:-2]))
+        return Sequence(_time_first(inputs), init_carry(inputs.shape[:-2]))
 
     def features(params: Params, sequence: Sequence) -> tuple[Any, Array]:
-        carry, remembered = memory.unroll(params["memory"], sequence.carry, sequence.inputs)
-        return carry, see(params, sequence.inputs, remembered)
+        before = sequence.carry[0] if latent else sequence.carry
+        carry, remembered = memory.unroll(params["memory"], before, sequence.inputs)
+        features = see(params, sequence.inputs, remembered)
+        return keep(carry, features[-1]), features
 
     return Policy(
         init=init,
         init_stats=lambda: normalize.init(spec.obs_dim + 1),
-        init_carry=memory.init_carry,
+        init_carry=init_carry,
         step=step,
         context=context,
         features=features,
@@ -185,6 +201,7 @@ def _make_remembering(
         arrange=_time_first,
         distribution=distribution,
         observe=_make_observe(config, lambda t: _with_reward(t.obs_tm1, t.reward_tm1)),
+        knowledge=knowledge,
     )
 
 

@@ -7,6 +7,7 @@ from . import names
 from .algorithms.critic import CriticConfig
 from .algorithms.inner_loop import InnerLoopConfig
 from .algorithms.maml_ppo import MamlPpoConfig
+from .algorithms.pearl import PearlConfig
 from .algorithms.ppo import PpoConfig
 from .algorithms.ppo_update import PpoUpdateConfig
 from .algorithms.q_critic import QCriticConfig
@@ -167,6 +168,33 @@ _MT10_SAC = dataclasses.replace(
         ),
     ),
 )
+_THREE_LAYERS = NetworkConfig(hidden=(300, 300, 300), activation="relu")
+_PEARL = ExperimentConfig(
+    preset="",
+    env="cheetah-vel/pearl",
+    iterations=170,
+    checkpoint_every=10,
+    keep_checkpoints=1,  # the replay is in them
+    policy=dataclasses.replace(_SAC.policy, network=_THREE_LAYERS),
+    evaluation=EvaluationConfig(tasks=30, episodes=1, steps=2),  # the third trajectory has seen two
+    # The paper's latent, context and KL; its updates are 16 tasks of 256 steps, a fourth of which two cores can do.
+    algorithm=PearlConfig(
+        batch_size=64,
+        context_size=100,
+        critic=QCriticConfig(dataclasses.replace(_THREE_LAYERS, layer_norm=True)),
+        optimizer=OptimizerConfig(lr=3e-4, max_grad_norm=float("inf")),
+    ),
+)
+
+
+def _pearl(env: str, evaluation_tasks: int, **changes) -> ExperimentConfig:
+    """The settings of another family of the paper."""
+    return dataclasses.replace(
+        _PEARL,
+        env=env,
+        evaluation=dataclasses.replace(_PEARL.evaluation, tasks=evaluation_tasks),
+        algorithm=dataclasses.replace(_PEARL.algorithm, **changes),
+    )
 
 
 def _small_memory(name: str) -> PolicyConfig:
@@ -273,6 +301,23 @@ _CONFIGS: dict[str, ExperimentConfig] = {
         env="metaworld/ML10/fresh",
         iterations=2000,
         evaluation=EvaluationConfig(tasks=250, episodes=2),
+    ),
+    "cheetah-vel-pearl": _PEARL,
+    "cheetah-dir-pearl": _pearl(
+        "cheetah-dir/pearl", 40, num_tasks=40, meta_batch=4, batch_size=256, context_size=256, posterior_episodes=2
+    ),
+    "ant-dir-pearl": _pearl("ant-dir/pearl", 40, num_tasks=40, meta_batch=4, batch_size=256, context_size=256),
+    "walker-rand-params-pearl": _pearl("walker-rand-params", 10, num_tasks=40, meta_batch=10, next_obs=True),
+    "point-sparse-pearl": _pearl(
+        "point-sparse/pearl",
+        20,
+        num_tasks=80,
+        meta_batch=16,
+        prior_episodes=5,
+        posterior_episodes=5,
+        gamma=0.9,
+        kl_coef=1.0,
+        reward_scale=100.0,
     ),
     "halfcheetah-ppo": _PPO,
     "hopper-ppo": dataclasses.replace(_PPO, env="hopper-v5"),

@@ -151,6 +151,8 @@ class Algorithm(NamedTuple):
     adapt: Callable[[RunState, Params, Transition], Params]
     adaptation: Adaptation
     env_steps_per_iteration: int
-    checkpointed: Callable[[RunState], RunState] = lambda state: (
-        state
-    )  # what checkpoints hold; the rest begins at 0 again
+    # What checkpoints hold; the rest begins at 0 again.
+    checkpointed: Callable[[RunState], RunState] = lambda state: state
+    policy: Any = None  # the `policies.Policy` whose parameters `policy_params` are; None where they are something else
+    # (policies [N, ...], histories [N, E, ...]) -> what they know of their tasks, [N, D]; None where nothing adapts
+    knowledge: Callable[[Params, History], Array] | None = None

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from .. import rollout, sharding
 from ..errors import ConfigError, nearest_divisors
+from ..learning.adaptation import flatten
 from ..learning.optim import OptimizerConfig, init_run_state, make_optimizer
 from ..policies import PolicyConfig, make_act, make_policy
 from ..types import Adaptation, Algorithm, Array, Key, MetaEnv, Metrics, Params, RunState, Suite
@@ -95,6 +96,8 @@ def make(config: MamlPpoConfig, env: MetaEnv | Suite, policy_config: PolicyConfi
         adaptation=Adaptation(config.inner.steps, config.envs_per_task),
         init_carry=policy.init_carry,
         keeps_history=False,
+        policy=policy,
+        knowledge=lambda params, history: flatten(params),
         env_steps_per_iteration=inner.env_steps_per_trial(shape),
     )
 

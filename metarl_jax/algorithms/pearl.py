@@ -195,6 +195,7 @@ def make(config: PearlConfig, env: MetaEnv | Suite, policy_config: PolicyConfig,
         adaptation=Adaptation(1, config.prior_episodes),
         init_carry=init_carry,
         keeps_history=False,
+        knowledge=lambda belief, history: belief.mean,
         env_steps_per_iteration=tasks * shape[1] * spec.horizon,
         checkpointed=(lambda state: state) if config.checkpoint_replay else forget,
     )

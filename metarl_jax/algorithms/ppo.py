@@ -104,6 +104,7 @@ def make(config: PpoConfig, env: MetaEnv | Suite, policy_config: PolicyConfig, i
         act=lambda state, params: make_act(policy, state.obs_stats, params, 0),
         adapt=lambda state, params, transitions: params,
         adaptation=Adaptation(0, None),
+        policy=policy,
         init_carry=lambda shape: (),
         keeps_history=False,
         env_steps_per_iteration=config.batch_size,

@@ -9,6 +9,7 @@ import optax
 
 from .. import rollout
 from ..errors import ConfigError
+from ..learning.adaptation import flatten
 from ..learning.optim import OptimizerConfig, apply_gradients, init_run_state, make_optimizer
 from ..policies import PolicyConfig, make_act, make_policy
 from ..types import Adaptation, Algorithm, Kept, Key, MetaEnv, Metrics, RunState, Suite
@@ -73,5 +74,7 @@ def make(config: ReptileConfig, env: MetaEnv | Suite, policy_config: PolicyConfi
         adaptation=Adaptation(config.inner.steps, config.envs_per_task),
         init_carry=policy.init_carry,
         keeps_history=False,
+        policy=policy,
+        knowledge=lambda params, history: flatten(params),
         env_steps_per_iteration=inner.env_steps_per_trial(shape),
     )

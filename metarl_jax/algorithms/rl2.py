@@ -147,6 +147,8 @@ def make(config: Rl2Config, env: MetaEnv | Suite, policy_config: PolicyConfig, i
         adaptation=Adaptation(config.episodes - 1, None),
         init_carry=policy.init_carry,
         keeps_history=True,
+        policy=policy,
+        knowledge=lambda params, history: policy.knowledge(history.carry),
         env_steps_per_iteration=shape[0] * shape[1] * num_steps,
     )
 

@@ -18,6 +18,7 @@ COMMANDS = {
     "sweep": "a grid of runs, one table and one figure",
     "evaluate": "adaptation curve of a run on held-out tasks",
     "adapt": "let a run go on learning new tasks, episode by episode",
+    "embed": "what an agent knows of its tasks after each adaptation step: figure and table",
     "video": "film an episode of a run or of an environment (.mp4, .gif)",
     "plot": "learning curves of several runs in one figure",
     "paths": "where a run's point goes on the plane, episode by episode",

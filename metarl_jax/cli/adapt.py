@@ -9,7 +9,8 @@ import tyro
 
 from ..algorithms import online
 from ..algorithms.online import OnlineConfig, Subject
-from ..policies import make_judged_act, make_policy
+from ..errors import ConfigError
+from ..policies import make_judged_act
 from ..runs import runlog
 from ..runs.files import check_place
 from ..runs.window import evaluation_key
@@ -68,13 +69,17 @@ def run(argv: list[str]) -> int:
     trained = make_env(config, "train")
     env = _make_tasks(config, options, trained.spec)
     algorithm, state = restore(options.run, config, trained, options.checkpoint)
-    policy = make_policy(config.policy, trained.spec)
+    if algorithm.policy is None:
+        raise ConfigError(
+            f"{config.algorithm.name} adapts a belief of the task, not a policy's parameters, which gradient steps could go on "
+            "with: `metarl evaluate` shows how it goes on with more episodes."
+        )
     asked = dataclasses.replace(config.evaluation, **given(options, "episodes", "steps"))
     own = config.evaluation.following(algorithm.adaptation)
     settings = asked.following(algorithm.adaptation, options.actions)
     shape = (options.tasks, settings.episodes)
     judged_act = make_judged_act(settings.actions, config.policy, trained.spec)
-    subject = Subject(algorithm, policy, env, judged_act)
+    subject = Subject(algorithm, algorithm.policy, env, judged_act)
     compare = jax.jit(lambda state, key: online.compare(options.online, subject, state, key, shape, settings.steps))
     with console.waiting(f"learning {options.tasks} tasks"):
         report = online.report(options.online, compare(state, evaluation_key(seed)))

@@ -50,3 +50,8 @@ def adapt(
     batches = jax.tree.map(lambda *xs: jnp.stack(xs), *batches)
     params, norms = jax.lax.scan(body, params, batches, unroll=not remat)
     return params, norms.mean()
+
+
+def flatten(params: Params) -> Array:
+    """All parameters of N policies, leaves `[N, ...]`, as vectors `[N, D]`."""
+    return jnp.concatenate([x.reshape(len(x), -1) for x in jax.tree.leaves(params)], axis=1)

@@ -53,7 +53,7 @@ def learning_curves(settings: list[Setting], path: Path) -> None:
                 _draw_learning(axes, setting, f"{what}_{when}", style, colour, f"{setting.label}, {when} adaptation")
         axes.set(xlabel="environment steps (millions)", ylabel=f"{what} per episode" if what == "return" else "success")
         _give_height(axes)
-    _finish(figure, panels, path)
+    finish(figure, panels, path)
 
 
 def _draw_learning(axes: Axes, setting: Setting, name: str, style: str, colour: str, label: str) -> None:
@@ -110,7 +110,7 @@ def adaptation_curve(curves: dict[str, dict[str, Any]], path: Path, title: str) 
             panels["success"].set(xlabel="adaptation steps", ylabel="success (mean, 95 % interval)", ylim=(0, 1.02))
     panels["return"].set(xlabel="adaptation steps", ylabel="return (IQM, 95 % interval)")
     figure.suptitle(title, fontsize="medium")
-    _finish(figure, panels, path)
+    finish(figure, panels, path)
 
 
 def success_curves(curve: dict[str, Any], path: Path, title: str) -> None:
@@ -129,7 +129,7 @@ def success_curves(curve: dict[str, Any], path: Path, title: str) -> None:
     _draw_adaptation(axes, episodes, curve["mean"], curve["mean_interval"], "all tasks", _AFTER)
     axes.set(xlabel="adaptation episodes", ylabel="success (mean, 95 % interval)", ylim=(0, 1.02))
     figure.suptitle(title, fontsize="medium")
-    _finish(figure, {"success": axes}, path)
+    finish(figure, {"success": axes}, path)
 
 
 def online_curve(report: dict[str, Any], path: Path, title: str) -> None:
@@ -149,7 +149,7 @@ def online_curve(report: dict[str, Any], path: Path, title: str) -> None:
     axes.axhspan(*report["frozen"]["mean_interval"], color=_BEFORE, alpha=0.2, linewidth=0)
     axes.set(xlabel="episode", ylabel="return (mean over tasks, 95 % interval)")
     figure.suptitle(title, fontsize="medium")
-    _finish(figure, {"return": axes}, path)
+    finish(figure, {"return": axes}, path)
 
 
 def settings(rows: list[dict[str, Any]], fields: Sequence[str], path: Path, title: str) -> None:
@@ -183,7 +183,7 @@ def settings(rows: list[dict[str, Any]], fields: Sequence[str], path: Path, titl
         axes.set_ylabel(f"{what} after adaptation")
         axes.legend(frameon=False, fontsize="small")
     figure.suptitle(title, fontsize="medium")
-    _finish(figure, panels, path)
+    finish(figure, panels, path)
 
 
 def _draw_settings(axes: Axes, places: np.ndarray, outcomes: list[dict[str, Any]], label: str, colour: str) -> None:
@@ -240,7 +240,7 @@ def paths(positions: np.ndarray, goals: np.ndarray, returns: np.ndarray, path: P
         panels[row, 0].set_ylabel(f"after {row}" if row else "at first")
     figure.colorbar(steps, ax=panels, label="step", ticks=MaxNLocator(integer=True))
     figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
-    _finish(figure, {}, path)
+    finish(figure, {}, path)
 
 
 def _panels(has_success: bool) -> tuple[Figure, dict[str, Axes]]:
@@ -263,7 +263,8 @@ def _smooth(values: np.ndarray) -> np.ndarray:
     return np.convolve(values, kernel, "same") / np.convolve(np.ones(len(values)), kernel, "same")
 
 
-def _finish(figure: Figure, panels: dict[str, Axes], path: Path) -> None:
+def finish(figure: Figure, panels: dict[str, Axes], path: Path) -> None:
+    """Gives panels their grid and the first one a legend, and writes the figure whole or not at all."""
     for axes in panels.values():
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
