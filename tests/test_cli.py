@@ -309,12 +309,13 @@ def test_help_lists_names(metarl, monkeypatch, command):
         "--policy.network.name": NETWORKS,
     }
     listed |= {"--policy.distribution": DISTRIBUTIONS, "--actions": ACTIONS, "--checkpoint": ["latest", "best"]}
-    found = dict(re.findall(r"(--[\w.-]+) \{(.*?)\}", out))  # but for those that are longer than a line
+    found = dict(re.findall(r"(--[\w.-]+) \{([^│]*?)\}", out))  # but for those that are longer than a line
     for option in found.keys() & listed.keys():
         assert [name for name in found[option].split(",") if "NAME" not in name] == list(listed[option])
     if command == "train":
         assert out.startswith("usage: metarl train [PRESET] [--algorithm NAME]")
-        assert found.keys() & listed.keys() == listed.keys() - {"--env", "--actions", "--checkpoint"}
+        assert found.keys() & listed.keys() == listed.keys() - {"--env", "--preset", "--actions", "--checkpoint"}
+        assert "--preset {cheetah-dir-maml,cheetah-dir-promp" in out
         assert "--env {cheetah-dir,cheetah-dir/pearl" in out
 
 

@@ -227,8 +227,8 @@ def test_plot_draws_a_line_for_each_setting(tmp_path, monkeypatch, capfd, suffix
     runs = [write_run(tmp_path / name / f"seed-{seed}", seed, iterations=size) for name, seed, size in
             (("a", 0, 3), ("a", 1, 3), ("b", 0, 4), ("c", 0, 5))]  # fmt: skip
     drawn = []
-    finish = plots._finish
-    monkeypatch.setattr(plots, "_finish", lambda *args: drawn.append(args[1]["return"]) or finish(*args))
+    finish = plots.finish
+    monkeypatch.setattr(plots, "finish", lambda *args: drawn.append(args[1]["return"]) or finish(*args))
     out = tmp_path / f"curves{suffix}"
     assert cli.main(["plot", *map(str, runs), "--out", str(out)]) == 0, capfd.readouterr().err
     assert out.stat().st_size > 1000
@@ -244,7 +244,7 @@ def test_bands_over_seeds_are_student_intervals(tmp_path, monkeypatch):
     values = np.array([1.0, 2.0, 4.0, 8.0, 16.0])
     rows = [[{"env_steps": 1e6, "return_before": 0.0, "return_after": v}] * 3 for v in values]
     drawn = []
-    monkeypatch.setattr(plots, "_finish", lambda figure, panels, path: drawn.append(panels["return"]))
+    monkeypatch.setattr(plots, "finish", lambda figure, panels, path: drawn.append(panels["return"]))
     plots.learning_curves([Setting("five", rows)], tmp_path / "x.png")
     bounds = drawn[0].collections[-1].get_paths()[0].vertices[:, 1]
     expected = stats.t.interval(0.95, 4, values.mean(), stats.sem(values))
@@ -254,7 +254,7 @@ def test_bands_over_seeds_are_student_intervals(tmp_path, monkeypatch):
 def test_a_flat_curve_has_a_sane_scale(tmp_path, monkeypatch):
     rows = [{"env_steps": i, "return_before": 100.0, "return_after": 100.0 + 1e-6 * i} for i in range(5)]
     drawn = []
-    monkeypatch.setattr(plots, "_finish", lambda figure, panels, path: drawn.append(panels["return"]))
+    monkeypatch.setattr(plots, "finish", lambda figure, panels, path: drawn.append(panels["return"]))
     plots.learning_curves([Setting("flat", [rows])], tmp_path / "x.png")
     low, high = drawn[0].get_ylim()
     assert high - low >= 1.9
@@ -263,7 +263,7 @@ def test_a_flat_curve_has_a_sane_scale(tmp_path, monkeypatch):
 def test_paths_show_start_time_and_goals(tmp_path, monkeypatch):
     """In every panel: the frame holds the goals, which no path comes near, and one bar says which colour is which step."""
     drawn = []
-    monkeypatch.setattr(plots, "_finish", lambda figure, panels, path: drawn.append(figure))
+    monkeypatch.setattr(plots, "finish", lambda figure, panels, path: drawn.append(figure))
     goals = np.array([[3.0, 0.0], [0.0, -4.0]])
     ways = np.cumsum(np.full((2, 2, 6, 2), 0.1), axis=2)
     plots.paths(ways, goals, np.zeros((2, 2)), tmp_path / "x.png")

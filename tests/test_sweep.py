@@ -124,7 +124,7 @@ def test_table_over_seeds(tmp_path, capsys, monkeypatch, num_seeds):
 def test_numbers_have_an_axis_of_numbers(tmp_path, monkeypatch, grid, scale, places, labels):
     """Logarithmic over a decade and more; names, and what is no number to draw, stand side by side."""
     drawn = []
-    monkeypatch.setattr(plots, "_finish", lambda figure, panels, path: drawn.append(panels["return"]))
+    monkeypatch.setattr(plots, "finish", lambda figure, panels, path: drawn.append(panels["return"]))
     cells = sweep.expand(tmp_path, ["nav-maml"], grid, [0])
     point = {"iqm": 1.0, "interval": None, "iqm_of_each": [1.0]}
     rows = [{"settings": cell.name, **cell.settings, "return": point} for cell in cells]
