@@ -39,6 +39,7 @@ ALGORITHMS = {
     "maml-ppo": "MAML with a PPO outer loop, exact second-order gradients",
     "fomaml": "... with first-order gradients",
     "promp": "... with ProMP's penalty on the KL of the policies before adaptation",
+    "maml-trpo": "MAML as it was published: a step of TRPO through the adaptation, conjugate gradients and a line search",
     "reptile": "moves towards the adapted parameters, no meta-gradient",
     "rl2": "PPO over trials of several episodes; the policy's memory adapts",
     "pearl": "soft actor-critic from replay, told a draw from its belief of the task, which its experience sharpens",

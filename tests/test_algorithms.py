@@ -23,7 +23,7 @@ from metarl_jax.learning.optim import OptimizerConfig, init_run_state, make_opti
 from metarl_jax.networks import MemoryConfig, Network
 from metarl_jax.policies import PolicyConfig, make_act, make_policy
 
-NAMES = ["maml-ppo", "fomaml", "promp", "reptile", "rl2", "pearl", "sac", "ppo"]
+NAMES = ["maml-ppo", "fomaml", "promp", "maml-trpo", "reptile", "rl2", "pearl", "sac", "ppo"]
 ITERATIONS = 10
 
 
@@ -69,7 +69,11 @@ def test_iteration(trained):
         if name in ("sac", "pearl"):
             expected |= {"loss", "actor_loss", "critic_loss", "q", "td_error", "temperature", "replay_filled"}
         elif name != "reptile":
-            expected |= {"loss", "surrogate", "kl", "kl_coef", "first_ratio_error"}
+            expected |= {"loss", "surrogate", "kl", "first_ratio_error"}
+        if name == "maml-trpo":
+            expected |= {"loss_before", "step_size", "accepted", "backtracks", "cg_residual"}
+        elif "surrogate" in expected:
+            expected |= {"kl_coef"}
         assert expected <= set(metrics)
         assert all(np.shape(x) == () for x in metrics.values())
         finite = {n for n, x in metrics.items() if np.isfinite(x)}

@@ -10,7 +10,8 @@ import pytest
 
 from metarl_jax.algorithms import make_algorithm
 from metarl_jax.algorithms.inner_loop import InnerLoop, InnerLoopConfig
-from metarl_jax.algorithms.maml_ppo import MamlPpoConfig, default_task_chunks, meta_loss
+from metarl_jax.algorithms.maml_ppo import MamlPpoConfig, meta_loss
+from metarl_jax.algorithms.meta_learner import default_task_chunks
 from metarl_jax.algorithms.ppo_update import PpoUpdateConfig, Weights, mean_gradient
 from metarl_jax.algorithms.reptile import ReptileConfig
 from metarl_jax.errors import ConfigError
