@@ -71,11 +71,9 @@ def test_iteration(trained):
         if name in ("sac", "pearl"):
             expected |= {"loss", "actor_loss", "critic_loss", "q", "td_error", "temperature", "replay_filled"}
         elif name != "reptile":
-            expected |= {"loss", "surrogate", "kl", "first_ratio_error"}
-        if name == "maml-trpo":
-            expected |= {"loss_before", "step_size", "accepted", "backtracks", "cg_residual"}
-        elif "surrogate" in expected:
-            expected |= {"kl_coef"}
+            expected |= {"surrogate", "kl", "first_ratio_error"}
+            trpo = {"surrogate_before", "step_size", "accepted", "backtracks", "cg_residual"}
+            expected |= trpo if name == "maml-trpo" else {"loss", "kl_coef"}
         assert expected <= set(metrics)
         assert all(np.shape(x) == () for x in metrics.values())
         finite = {n for n, x in metrics.items() if np.isfinite(x)}

@@ -16,7 +16,6 @@ from metarl_jax import rollout
 from metarl_jax.algorithms import make_algorithm
 from metarl_jax.algorithms.inner_loop import InnerLoop, InnerLoopConfig, Trial
 from metarl_jax.algorithms.maml_trpo import MamlTrpoConfig, adapted_loss, outer_step
-from metarl_jax.algorithms.ppo_update import Weights
 from metarl_jax.learning import normalize
 from metarl_jax.learning.optim import init_run_state
 from metarl_jax.learning.trust_region import TrustRegionConfig, hessian_product, line_search, natural_step
@@ -42,7 +41,7 @@ def quadratic(x64):
 
     def measure(params):
         away = ravel_pytree(params)[0] - start
-        return {"loss": gradient @ away, "kl": away @ hessian @ away / 2.0}
+        return {"surrogate": gradient @ away, "kl": away @ hessian @ away / 2.0}
 
     return gradient, hessian, unravel(start), unravel, measure
 
@@ -65,7 +64,7 @@ def test_natural_step_in_closed_form(quadratic, damping):
     if not damping:
         moved = jax.tree.map(lambda p, s: p - s, params, found.step)
         np.testing.assert_allclose(measure(moved)["kl"], 0.03, rtol=1e-6)
-        np.testing.assert_allclose(measure(moved)["loss"], -np.sqrt(0.06 * (gradient @ direction)), rtol=1e-6)
+        np.testing.assert_allclose(measure(moved)["surrogate"], -np.sqrt(0.06 * (gradient @ direction)), rtol=1e-6)
 
 
 def test_conjugate_gradients_are_cut_short(quadratic):
@@ -112,14 +111,14 @@ def test_line_search(quadratic, longest, limit, tries, size):
     )
 
 
-@pytest.mark.parametrize("loss", [0.0, 1.0, NAN])
-def test_what_is_no_improvement_changes_nothing(quadratic, loss):
+@pytest.mark.parametrize("value", [0.0, 1.0, NAN])
+def test_what_is_no_improvement_changes_nothing(quadratic, value):
     *_, params, _, _ = quadratic
-    before = {"loss": jnp.zeros(()), "kl": jnp.zeros(())}
+    before = {"surrogate": jnp.zeros(()), "kl": jnp.zeros(())}
     ones = jax.tree.map(jnp.ones_like, params)
 
     def measure(params):
-        return {"loss": jnp.asarray(loss), "kl": jnp.zeros(())}
+        return {"surrogate": jnp.asarray(value), "kl": jnp.zeros(())}
 
     search = line_search(EXACT, measure, params, before, ones, jnp.ones(()))
     np.testing.assert_array_equal(flat(search.params), flat(params))
@@ -161,7 +160,7 @@ def make_problem(make_point):
             return jax.vmap(of_task)(trial.support, trial.query)
 
         def loss(x):
-            return adapted_loss(unravel(x), inner, trial.support, trial.query, Weights(0.0, 0.0))
+            return adapted_loss(unravel(x), inner, trial.support, trial.query)
 
         return Problem(inner, meta, trial, start, loss, dists)
 
@@ -216,8 +215,8 @@ def test_outer_step_against_dense_algebra(make_problem, outer, scale):
     state = init_run_state(problem.meta, optax.identity(), normalize.init(2), Kept())
     params, metrics = run(state._replace(lr_scale=jnp.array(scale)))
     np.testing.assert_allclose(flat(params), problem.start - tries[first] * full, rtol=1e-4, atol=1e-6)
-    expected = {"step_size": tries[first], "backtracks": first, "accepted": 1.0, "loss": after[first]}
-    expected |= {"kl": parts["kl"][first], "loss_before": before, "outer_grad_norm": np.linalg.norm(gradient)}
+    expected = {"step_size": tries[first], "backtracks": first, "accepted": 1.0, "surrogate": after[first]}
+    expected |= {"kl": parts["kl"][first], "surrogate_before": before, "outer_grad_norm": np.linalg.norm(gradient)}
     for name, value in expected.items():
         np.testing.assert_allclose(metrics[name], value, rtol=1e-4, atol=1e-9, err_msg=name)
     assert metrics["cg_residual"] < 1e-4
@@ -246,4 +245,4 @@ def test_where_nothing_is_accepted_parameters_stay(make_point, tiny_policy):
     after, metrics = jax.jit(algorithm.iterate)(state, jax.random.key(1))
     jax.tree.map(np.testing.assert_array_equal, after.params, state.params)
     assert int(after.step) == 1 and metrics["accepted"] == metrics["step_size"] == metrics["kl"] == 0.0
-    assert metrics["loss"] == metrics["loss_before"] and metrics["backtracks"] == 1
+    assert metrics["surrogate"] == metrics["surrogate_before"] and metrics["backtracks"] == 1

@@ -42,8 +42,7 @@ class MamlPpoConfig:
     """Outer optimiser."""
 
     def __post_init__(self):
-        wasted_remat = self.first_order and self.inner.remat
-        check_meta_gradient(self.num_tasks, self.envs_per_task, self.task_chunks, wasted_remat)
+        check_meta_gradient(self)
         if not 0.0 <= self.inner_kl_coef < float("inf"):
             raise ConfigError(f"inner_kl_coef must be finite and >= 0, not {self.inner_kl_coef}.")
         self.update.check_divides(self.num_tasks, "tasks (num_tasks)")

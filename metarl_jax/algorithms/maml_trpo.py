@@ -14,9 +14,7 @@ from ..policies import PolicyConfig, make_policy
 from ..types import Algorithm, Array, Kept, Key, MetaEnv, Metrics, Params, RunState, Suite
 from .inner_loop import InnerLoop, InnerLoopConfig, Trial
 from .meta_learner import check_meta_gradient, check_task_chunks, default_task_chunks, make_meta_learner
-from .ppo_update import Batch, Weights, mean_gradient, mean_metrics, mean_over_chunks, policy_loss
-
-_ALONE = Weights(entropy=0.0, kl=0.0)  # of what is added to the surrogate: nothing
+from .ppo_update import Batch, Weights, mean_metrics, mean_over_chunks, policy_loss
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,8 +38,7 @@ class MamlTrpoConfig:
     """Outer step."""
 
     def __post_init__(self):
-        wasted_remat = self.first_order and self.inner.remat
-        check_meta_gradient(self.num_tasks, self.envs_per_task, self.task_chunks, wasted_remat)
+        check_meta_gradient(self)
         check_task_chunks("iterations", self.num_tasks, self.task_chunks)
 
 
@@ -78,28 +75,26 @@ def outer_step(
     """
     rows = jnp.arange(len(trial.query.advantage)).reshape(chunks, -1)
 
-    def loss(meta: Params, rows: Array, weights: Weights) -> tuple[Array, Metrics]:
-        support, query = jax.tree.map(lambda x: x[rows], (trial.support, trial.query))
-        return adapted_loss(meta, inner, support, query, weights)
+    def loss(meta: Params, rows: Array) -> tuple[Array, Metrics]:
+        return adapted_loss(meta, inner, *jax.tree.map(lambda x: x[rows], (trial.support, trial.query)))
+
+    def gradient_of(rows: Array) -> tuple[Params, Metrics]:
+        return jax.grad(loss, has_aux=True)(state.params, rows)
 
     def product(vector: Params) -> Params:
         def of_chunk(rows: Array) -> tuple[Params, Metrics]:
-            return hessian_product(lambda meta: loss(meta, rows, _ALONE)[1]["kl"], state.params, vector), {}
+            return hessian_product(lambda meta: loss(meta, rows)[1]["kl"], state.params, vector), {}
 
         return mean_over_chunks(of_chunk, state.params, rows)[0]
 
     def measure(meta: Params) -> Metrics:
-        def of_chunk(rows: Array) -> tuple[tuple, Metrics]:
-            value, parts = loss(meta, rows, _ALONE)
-            return (), parts | {"loss": value}
+        return mean_over_chunks(lambda rows: ((), loss(meta, rows)[1]), (), rows)[1]
 
-        return mean_over_chunks(of_chunk, (), rows)[1]
-
-    gradient, before = mean_gradient(loss, state.params, rows, _ALONE)
+    gradient, before = mean_over_chunks(gradient_of, state.params, rows)
     natural = natural_step(config, gradient, product)
     search = line_search(config, measure, state.params, before, natural.step, state.lr_scale)
     return search.params, search.parts | {
-        "loss_before": before["loss"],
+        "surrogate_before": before["surrogate"],
         "first_ratio_error": before["ratio_error"],
         "outer_grad_norm": optax.tree.norm(gradient),
         "cg_residual": natural.residual,
@@ -109,29 +104,26 @@ def outer_step(
     }
 
 
-def adapted_loss(
-    meta: Params, inner: InnerLoop, support: list[Batch], query: Batch, weights: Weights
-) -> tuple[Array, Metrics]:
-    """The loss of the adapted policies, without a clip, and their `kl` from those that gathered the query round.
+def adapted_loss(meta: Params, inner: InnerLoop, support: list[Batch], query: Batch) -> tuple[Array, Metrics]:
+    """TRPO's surrogate loss of the adapted policies, and their `kl` from those that gathered the query round.
 
-    Both as functions of the meta-parameters from which the policies are adapted. At the meta-parameters of the sampling time
-    the KL is 0 and so is its gradient: its Hessian there is J' F J, F that of the adapted distributions and J their Jacobian,
-    the inner step's own derivative included.
+    Both are functions of the meta-parameters from which the policies are adapted. At those of the sampling time the KL is 0
+    and so is its gradient: there its Hessian is J' F J, F the Fisher matrix of the adapted distributions and J their
+    Jacobian, through the inner steps.
 
     Args:
       meta: meta-parameters (`InnerLoop.init`).
       inner: the inner loop to differentiate through.
       support: K batches of `[N, B, ...]`, which adapt the policies.
       query: `[N, B, ...]`, gathered by the policies adapted from the meta-parameters of the sampling time.
-      weights: of what the surrogate -E[pi / pi_old A] is added to.
 
     Returns:
-      Mean loss over tasks, `[]`, and its parts.
+      Mean over tasks of -E[pi / pi_old A], `[]`, and beside it what else there is to say of the policies.
     """
 
     def task_loss(support: list[Batch], query: Batch) -> tuple[Array, Metrics]:
         adapted, _ = inner.adapt(meta, meta["policy"], support)
-        return policy_loss(inner.policy, adapted, query, float("inf"), weights)
+        return policy_loss(inner.policy, adapted, query, clip=float("inf"), weights=Weights(entropy=0.0, kl=0.0))
 
     loss, parts = jax.vmap(task_loss)(support, query)
     return loss.mean(), mean_metrics(parts)

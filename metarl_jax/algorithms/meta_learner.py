@@ -1,6 +1,7 @@
 """What MAML-PPO, MAML-TRPO and Reptile share: the iteration around their updates, and tasks in chunks."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 
@@ -61,11 +62,11 @@ def default_task_chunks(tasks: int, devices: int) -> int:
     return tasks // max(n for n in range(1, 4 * devices + 1) if tasks % n == 0)
 
 
-def check_meta_gradient(num_tasks: int, envs_per_task: int, task_chunks: int | None, wasted_remat: bool) -> None:
-    """ConfigError unless these fields of a configuration make sense; `wasted_remat`: nothing is kept, yet made again."""
-    if min(num_tasks, envs_per_task, 1 if task_chunks is None else task_chunks) < 1:
+def check_meta_gradient(config: Any) -> None:
+    """ConfigError unless the fields that configurations of MAML have in common go together."""
+    if min(config.num_tasks, config.envs_per_task, 1 if config.task_chunks is None else config.task_chunks) < 1:
         raise ConfigError("num_tasks, envs_per_task and task_chunks must be at least 1.")
-    if wasted_remat:
+    if config.first_order and config.inner.remat:
         raise ConfigError("first_order keeps nothing of the inner steps: set inner.remat to False.")
 
 

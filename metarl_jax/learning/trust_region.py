@@ -93,21 +93,21 @@ def line_search(
 
     Args:
       config: see there.
-      measure: parameters -> metrics with the `loss` to be lowered, and the `kl` from the old ones; `[]` each.
+      measure: parameters -> metrics with the `surrogate` to be lowered, and the `kl` from the old ones; `[]` each.
       params: the old ones.
       before: `measure` of these.
       step: to be taken off them.
       longest: `[]`, the part of it that is tried first.
 
     Returns:
-      The first parameters whose loss is below that before with a KL of at most `max_kl`; else the old ones.
+      The first parameters whose surrogate is below that before with a KL of at most `max_kl`; else the old ones.
     """
 
     def attempt(search: Search) -> Search:
         size = longest * config.backtrack_ratio**search.tries
         moved = optax.tree.add_scale(params, -size, step)
         parts = measure(moved)
-        accepted = (parts["loss"] < before["loss"]) & (parts["kl"] <= config.max_kl)  # not where they are nan
+        accepted = (parts["surrogate"] < before["surrogate"]) & (parts["kl"] <= config.max_kl)  # not where they are nan
         found = optax.tree.where(accepted, (moved, parts, size), (params, before, jnp.zeros_like(size)))
         return Search(*found, search.tries + 1, accepted)
 
