@@ -7,6 +7,7 @@ from . import names
 from .algorithms.critic import CriticConfig
 from .algorithms.inner_loop import InnerLoopConfig
 from .algorithms.maml_ppo import MamlPpoConfig
+from .algorithms.maml_trpo import MamlTrpoConfig
 from .algorithms.pearl import PearlConfig
 from .algorithms.ppo import PpoConfig
 from .algorithms.ppo_update import PpoUpdateConfig
@@ -32,7 +33,7 @@ class Preset(NamedTuple):
     summary: str
 
 
-def _navigation(algorithm: MamlPpoConfig | ReptileConfig) -> ExperimentConfig:
+def _navigation(algorithm: MamlPpoConfig | MamlTrpoConfig | ReptileConfig) -> ExperimentConfig:
     return ExperimentConfig(
         preset="",
         env="point/maml",
@@ -56,6 +57,25 @@ _METAWORLD_MAML = dataclasses.replace(
     horizon=150,  # in training; an expert reaches in 50 steps
     iterations=100,
     evaluation=EvaluationConfig(tasks=50, horizon=500),
+)
+# Of pytorch-maml-rl, whose 500 iterations of 40 tasks (navigation: of 20) are cut: two cores take a quarter of an hour, not
+# hours. Gradients of log-probabilities adapt, as MAML was published.
+_TRPO_INNER = InnerLoopConfig(lr=0.1, surrogate="log_prob")
+_CHEETAH_TRPO = ExperimentConfig(
+    preset="",
+    env="cheetah-dir",
+    horizon=100,
+    iterations=100,
+    algorithm=MamlTrpoConfig(num_tasks=40, envs_per_task=20, inner=_TRPO_INNER),
+)
+# Of metaworld-algorithms, its budget included: 2 M steps for each of the training set's tasks, of which ML1 has one.
+_METAWORLD_TRPO = ExperimentConfig(
+    preset="",
+    env="metaworld/reach-v3/ml1",
+    iterations=20,
+    policy=PolicyConfig(network=NetworkConfig(hidden=(512, 512))),
+    evaluation=EvaluationConfig(tasks=50),
+    algorithm=MamlTrpoConfig(num_tasks=10, inner=_TRPO_INNER),
 )
 _RL2 = ExperimentConfig(
     preset="",
@@ -231,6 +251,17 @@ _CONFIGS: dict[str, ExperimentConfig] = {
         )
     ),
     "nav-reptile": _navigation(ReptileConfig(envs_per_task=20, optimizer=_NAVIGATION_OPTIMIZER)),
+    "nav-maml-trpo": _navigation(MamlTrpoConfig(envs_per_task=20, inner=_TRPO_INNER)),
+    "cheetah-dir-maml-trpo": _CHEETAH_TRPO,
+    "cheetah-vel-maml-trpo": dataclasses.replace(_CHEETAH_TRPO, env="cheetah-vel/maml"),
+    "ml1-reach-maml-trpo": _METAWORLD_TRPO,
+    "ml10-maml-trpo": dataclasses.replace(
+        _METAWORLD_TRPO,
+        env="metaworld/ML10",
+        iterations=100,
+        evaluation=EvaluationConfig(tasks=250),
+        algorithm=dataclasses.replace(_METAWORLD_TRPO.algorithm, num_tasks=20),
+    ),
     "ml1-reach-maml": dataclasses.replace(_METAWORLD_MAML, env="metaworld/reach-v3/ml1/fresh"),
     "ml1-push-maml": dataclasses.replace(_METAWORLD_MAML, env="metaworld/push-v3/ml1/fresh", iterations=400),
     "ml10-maml": dataclasses.replace(

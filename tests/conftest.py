@@ -23,6 +23,7 @@ import pytest  # noqa: E402
 from metarl_jax.algorithms.critic import CriticConfig  # noqa: E402
 from metarl_jax.algorithms.inner_loop import InnerLoopConfig  # noqa: E402
 from metarl_jax.algorithms.maml_ppo import MamlPpoConfig  # noqa: E402
+from metarl_jax.algorithms.maml_trpo import MamlTrpoConfig  # noqa: E402
 from metarl_jax.algorithms.pearl import PearlConfig  # noqa: E402
 from metarl_jax.algorithms.ppo import PpoConfig  # noqa: E402
 from metarl_jax.algorithms.ppo_update import PpoUpdateConfig  # noqa: E402
@@ -126,6 +127,7 @@ TINY = {
     "maml-ppo": _MAML,
     "fomaml": dataclasses.replace(_MAML, first_order=True),
     "promp": dataclasses.replace(_MAML, inner_kl_coef=5e-4),
+    "maml-trpo": MamlTrpoConfig(num_tasks=8, envs_per_task=8, inner=_INNER),
     "reptile": ReptileConfig(**_COMMON, inner=dataclasses.replace(_INNER, steps=2)),
     "rl2": Rl2Config(
         num_tasks=4,

@@ -13,6 +13,7 @@ from metarl_jax.algorithms import ALGORITHMS, make_algorithm, ppo
 from metarl_jax.algorithms.critic import Critic, CriticConfig
 from metarl_jax.algorithms.inner_loop import InnerLoop, InnerLoopConfig
 from metarl_jax.algorithms.maml_ppo import MamlPpoConfig
+from metarl_jax.algorithms.maml_trpo import MamlTrpoConfig
 from metarl_jax.algorithms.ppo import PpoConfig
 from metarl_jax.algorithms.ppo_update import PpoUpdateConfig, init_kept, run_epochs
 from metarl_jax.algorithms.reptile import ReptileConfig
@@ -20,10 +21,11 @@ from metarl_jax.algorithms.rl2 import Rl2Config
 from metarl_jax.errors import ConfigError
 from metarl_jax.learning import normalize
 from metarl_jax.learning.optim import OptimizerConfig, init_run_state, make_optimizer
+from metarl_jax.learning.trust_region import TrustRegionConfig
 from metarl_jax.networks import MemoryConfig
 from metarl_jax.policies import PolicyConfig, make_act, make_policy
 
-NAMES = ["maml-ppo", "fomaml", "promp", "reptile", "rl2", "pearl", "sac", "ppo"]
+NAMES = ["maml-ppo", "fomaml", "promp", "maml-trpo", "reptile", "rl2", "pearl", "sac", "ppo"]
 ITERATIONS = 10
 
 
@@ -69,7 +71,9 @@ def test_iteration(trained):
         if name in ("sac", "pearl"):
             expected |= {"loss", "actor_loss", "critic_loss", "q", "td_error", "temperature", "replay_filled"}
         elif name != "reptile":
-            expected |= {"loss", "surrogate", "kl", "kl_coef", "first_ratio_error"}
+            expected |= {"surrogate", "kl", "first_ratio_error"}
+            trpo = {"surrogate_before", "step_size", "accepted", "backtracks", "cg_residual"}
+            expected |= trpo if name == "maml-trpo" else {"loss", "kl_coef"}
         assert expected <= set(metrics)
         assert all(np.shape(x) == () for x in metrics.values())
         finite = {n for n, x in metrics.items() if np.isfinite(x)}
@@ -397,6 +401,7 @@ BUSY = {  # with everything on that others depend on
     "maml-ppo": MamlPpoConfig(
         num_tasks=2, envs_per_task=2, task_chunks=1, update=BUSY_UPDATE, optimizer=BUSY_OPTIMIZER
     ),
+    "maml-trpo": MamlTrpoConfig(num_tasks=2, envs_per_task=2, task_chunks=1),
     "reptile": ReptileConfig(num_tasks=2, envs_per_task=2, inner=InnerLoopConfig(steps=1), optimizer=BUSY_OPTIMIZER),
     "rl2": Rl2Config(num_tasks=2, envs_per_task=2, chunk=4, update=BUSY_UPDATE, optimizer=BUSY_OPTIMIZER),
     "ppo": PpoConfig(num_tasks=2, envs_per_task=2, unroll=4, update=BUSY_UPDATE, optimizer=BUSY_OPTIMIZER),
@@ -404,7 +409,8 @@ BUSY = {  # with everything on that others depend on
 
 
 @pytest.mark.parametrize(
-    "name", ["reptile", "ppo", *(pytest.param(name, marks=pytest.mark.slow) for name in ("maml-ppo", "rl2"))]
+    "name",
+    ["reptile", "ppo", *(pytest.param(name, marks=pytest.mark.slow) for name in ("maml-ppo", "maml-trpo", "rl2"))],
 )
 def test_no_dead_knob(name, vary, make_point, policy_for):
     changes = list(vary(BUSY[name]))
@@ -436,6 +442,16 @@ NAN, INF = float("nan"), float("inf")
         (MamlPpoConfig, {"num_tasks": 5, "update": PpoUpdateConfig(minibatches=50)}, "minibatches can be 5"),
         (MamlPpoConfig, {"inner_kl_coef": -1.0}, "inner_kl_coef"),
         (MamlPpoConfig, {"inner_kl_coef": NAN}, "inner_kl_coef"),
+        (MamlTrpoConfig, {"num_tasks": 0}, "num_tasks"),
+        (MamlTrpoConfig, {"envs_per_task": 0}, "envs_per_task"),
+        (TrustRegionConfig, {"max_kl": 0.0}, "max_kl"),
+        (TrustRegionConfig, {"max_kl": NAN}, "max_kl"),
+        (TrustRegionConfig, {"damping": -1.0}, "damping"),
+        (TrustRegionConfig, {"damping": INF}, "damping"),
+        (TrustRegionConfig, {"cg_iterations": 0}, "cg_iterations"),
+        (TrustRegionConfig, {"max_tries": 0}, "max_tries"),
+        (TrustRegionConfig, {"backtrack_ratio": 1.0}, "backtrack_ratio"),
+        (TrustRegionConfig, {"backtrack_ratio": NAN}, "backtrack_ratio"),
         (ReptileConfig, {"num_tasks": 0}, "num_tasks"),
         (ReptileConfig, {"inner": InnerLoopConfig(learn_lr=True)}, "learn_lr"),
         (Rl2Config, {"episodes": 0}, "episodes"),

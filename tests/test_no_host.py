@@ -34,7 +34,7 @@ def lowered(env, config, policy):
     return jax.jit(algorithm.iterate).lower(state, jax.random.key(1)).as_text()
 
 
-@pytest.mark.parametrize("name", ["maml-ppo", "rl2", "ppo"])
+@pytest.mark.parametrize("name", ["maml-ppo", "maml-trpo", "rl2", "ppo"])
 @pytest.mark.parametrize(
     ("env_name", "physics"), [*SMALL, *(pytest.param(*each, marks=pytest.mark.slow) for each in LARGE)]
 )

@@ -63,7 +63,9 @@ def begin(make_point, tiny_algorithms, policy_for):
     return make
 
 
-@pytest.mark.parametrize("name", ["maml-ppo", "rl2", pytest.param("ppo", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "name", ["maml-ppo", "rl2", *(pytest.param(name, marks=pytest.mark.slow) for name in ("ppo", "maml-trpo"))]
+)
 def test_a_run(name, begin):
     """The first ratios are 1 to a rounding, as two programs may round differently; nothing that lasts is of few digits."""
     algorithm = begin(name)

@@ -132,7 +132,14 @@ def assert_same_state(a, b):
 
 
 @pytest.mark.parametrize(
-    ("algorithm", "window"), [pytest.param("maml-ppo", 1, marks=pytest.mark.slow), ("ppo", 3), ("sac", 2), ("pearl", 2)]
+    ("algorithm", "window"),
+    [
+        pytest.param("maml-ppo", 1, marks=pytest.mark.slow),
+        pytest.param("maml-trpo", 3, marks=pytest.mark.slow),
+        ("ppo", 3),
+        ("sac", 2),
+        ("pearl", 2),
+    ],
 )
 def test_interrupted_and_extended_runs_equal_an_uninterrupted_one(
     tmp_path, configure, train, make_point, algorithm, window

@@ -203,11 +203,12 @@ def test_as_many_devices_as_share_seeds_evenly():
     assert sharding.most_even(7, 4) == 1
 
 
-def test_nothing_waits_for_a_thread_of_xla(make_point, tiny_algorithms, tiny_policy):
+@pytest.mark.parametrize("name", ["maml-ppo", "maml-trpo"])
+def test_nothing_waits_for_a_thread_of_xla(make_point, tiny_algorithms, tiny_policy, name):
     """A batch of LAPACK calls on CPU waits for threads of the pool that also runs the devices: with as many devices as
     threads, for ever.
     """
-    algorithm = make_algorithm(tiny_algorithms["maml-ppo"], make_point(), tiny_policy, 1)
+    algorithm = make_algorithm(tiny_algorithms[name], make_point(), tiny_policy, 1)
     states = jax.eval_shape(algorithm.init, jax.random.key(0))
     program = jax.jit(algorithm.iterate).lower(states, jax.random.key(0)).as_text()
     assert "while" in program and "lapack" not in program

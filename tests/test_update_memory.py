@@ -10,7 +10,9 @@ import pytest
 
 from metarl_jax.algorithms import make_algorithm
 from metarl_jax.algorithms.inner_loop import InnerLoop, InnerLoopConfig
-from metarl_jax.algorithms.maml_ppo import MamlPpoConfig, default_task_chunks, meta_loss
+from metarl_jax.algorithms.maml_ppo import MamlPpoConfig, meta_loss
+from metarl_jax.algorithms.maml_trpo import MamlTrpoConfig
+from metarl_jax.algorithms.meta_learner import default_task_chunks
 from metarl_jax.algorithms.ppo_update import PpoUpdateConfig, Weights, mean_gradient
 from metarl_jax.algorithms.reptile import ReptileConfig
 from metarl_jax.errors import ConfigError
@@ -107,6 +109,9 @@ def test_rematerialised_inner_steps_take_less_memory(make_point, tiny_policy):
         (MamlPpoConfig, {"task_chunks": 4, "update": PpoUpdateConfig(minibatches=2)}, "task_chunks can be 2 or 5"),
         (MamlPpoConfig, {"task_chunks": 21}, "task_chunks can be 20"),
         (MamlPpoConfig, {"first_order": True, "inner": InnerLoopConfig(remat=True)}, "set inner.remat to False"),
+        (MamlTrpoConfig, {"task_chunks": 0}, "task_chunks must be at least 1"),
+        (MamlTrpoConfig, {"task_chunks": 3}, "iterations of 20 tasks .* task_chunks can be 2 or 4"),
+        (MamlTrpoConfig, {"first_order": True, "inner": InnerLoopConfig(remat=True)}, "set inner.remat to False"),
         (ReptileConfig, {"inner": InnerLoopConfig(remat=True)}, "set inner.remat to False"),
     ],
 )

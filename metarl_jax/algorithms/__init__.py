@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from ..errors import ConfigError, check_steps, check_worlds
 from ..types import Suite
-from . import maml_ppo, pearl, ppo, reptile, rl2, sac
+from . import maml_ppo, maml_trpo, pearl, ppo, reptile, rl2, sac
 
 __all__ = ["ALGORITHMS", "Entry", "make_algorithm"]
 
@@ -27,6 +27,7 @@ ALGORITHMS: dict[str, Entry] = {
     "maml-ppo": Entry(maml_ppo.MamlPpoConfig(), maml_ppo.make),
     "fomaml": Entry(maml_ppo.MamlPpoConfig(first_order=True), maml_ppo.make),
     "promp": Entry(maml_ppo.MamlPpoConfig(inner_kl_coef=5e-4), maml_ppo.make),
+    "maml-trpo": Entry(maml_trpo.MamlTrpoConfig(), maml_trpo.make),
     "reptile": Entry(reptile.ReptileConfig(), reptile.make),
     "rl2": Entry(rl2.Rl2Config(), rl2.make),
     "pearl": Entry(pearl.PearlConfig(), pearl.make),

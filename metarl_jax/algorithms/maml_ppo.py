@@ -6,14 +6,13 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
-from .. import rollout, sharding
-from ..errors import ConfigError, nearest_divisors
-from ..learning.adaptation import flatten
+from .. import sharding
+from ..errors import ConfigError
 from ..learning.optim import OptimizerConfig, init_run_state, make_optimizer
-from ..policies import PolicyConfig, make_act, make_policy
-from ..types import Adaptation, Algorithm, Array, Key, MetaEnv, Metrics, Params, RunState, Suite
-from .diagnostics import action_metrics, trial_metrics
-from .inner_loop import InnerLoop, InnerLoopConfig
+from ..policies import PolicyConfig, make_policy
+from ..types import Algorithm, Array, Key, MetaEnv, Metrics, Params, RunState, Suite
+from .inner_loop import InnerLoop, InnerLoopConfig, Trial
+from .meta_learner import check_meta_gradient, check_task_chunks, default_task_chunks, make_meta_learner
 from .ppo_update import Batch, PpoUpdateConfig, Weights, init_kept, mean_metrics, policy_loss, run_epochs
 
 
@@ -43,74 +42,33 @@ class MamlPpoConfig:
     """Outer optimiser."""
 
     def __post_init__(self):
-        chunks = 1 if self.task_chunks is None else self.task_chunks
-        if min(self.num_tasks, self.envs_per_task, chunks) < 1:
-            raise ConfigError("num_tasks, envs_per_task and task_chunks must be at least 1.")
+        check_meta_gradient(self)
         if not 0.0 <= self.inner_kl_coef < float("inf"):
             raise ConfigError(f"inner_kl_coef must be finite and >= 0, not {self.inner_kl_coef}.")
-        if self.first_order and self.inner.remat:
-            raise ConfigError("first_order keeps nothing of the inner steps: set inner.remat to False.")
         self.update.check_divides(self.num_tasks, "tasks (num_tasks)")
-        size = self.num_tasks // self.update.minibatches
-        if size % chunks:
-            raise ConfigError(
-                f"minibatches of {size} tasks cannot be split into {chunks} equal chunks; task_chunks can be "
-                f"{nearest_divisors(size, chunks)}."
-            )
+        check_task_chunks("minibatches", self.num_tasks // self.update.minibatches, self.task_chunks)
 
 
 def make(config: MamlPpoConfig, env: MetaEnv | Suite, policy_config: PolicyConfig, iterations: int) -> Algorithm:
     """Builds the algorithm for a run of `iterations`."""
-    rollout.check_num_tasks(env, config.num_tasks, "algorithm.num_tasks")
     policy = make_policy(policy_config, env.spec)
     inner = InnerLoop(config.inner, env, policy, config.first_order)
     optimizer = make_optimizer(config.optimizer, iterations * config.update.epochs * config.update.minibatches)
-    shape = (config.num_tasks, config.envs_per_task)
     minibatch = config.num_tasks // config.update.minibatches
 
     def init(key: Key) -> RunState:
         return init_run_state(inner.init(key), optimizer, policy.init_stats(), init_kept(config.update))
 
-    def iterate(state: RunState, key: Key) -> tuple[RunState, Metrics]:
+    def update(state: RunState, trial: Trial, key: Key) -> tuple[RunState, Metrics]:
         chunks = config.task_chunks or default_task_chunks(minibatch, sharding.task_devices())
-        key_tasks, key_trial, key_update = jax.random.split(key, 3)
-        tasks = rollout.sample_tasks(env, key_tasks, config.num_tasks)
-        trial = inner.run_trial(state.params, state.obs_stats, tasks, key_trial, shape)
 
         def loss(meta: Params, rows: Array, weights: Weights) -> tuple[Array, Metrics]:
             support, query = jax.tree.map(lambda x: x[rows], (trial.support, trial.query))
             return meta_loss(meta, inner, config, support, query, weights)
 
-        state, metrics = run_epochs(
-            config.update, loss, optimizer, state, key_update, config.num_tasks, iterations, chunks
-        )
-        state = state._replace(step=state.step + 1, obs_stats=policy.observe(state.obs_stats, trial.rounds))
-        return state, metrics | trial_metrics(env, trial) | action_metrics(policy, trial.rounds[-1])
+        return run_epochs(config.update, loss, optimizer, state, key, config.num_tasks, iterations, chunks)
 
-    return Algorithm(
-        init=init,
-        iterate=iterate,
-        policy_params=lambda state: state.params["policy"],
-        act=lambda state, params: make_act(policy, state.obs_stats, params, 0),
-        adapt=inner.adapt_tasks,
-        adaptation=Adaptation(config.inner.steps, config.envs_per_task),
-        init_carry=policy.init_carry,
-        keeps_history=False,
-        policy=policy,
-        knowledge=lambda params, history: flatten(params),
-        env_steps_per_iteration=inner.env_steps_per_trial(shape),
-    )
-
-
-def default_task_chunks(minibatch: int, devices: int) -> int:
-    """Chunks for a minibatch of so many tasks, split over devices.
-
-    On CPU the intermediates of many tasks leave the caches: chunks of 1 to 16 tasks of a thousand steps take the same
-    time per task, 64 at once half as much again, 256 three times as much.
-    """
-    if jax.default_backend() != "cpu":
-        return 1
-    return minibatch // max(n for n in range(1, 4 * devices + 1) if minibatch % n == 0)
+    return make_meta_learner(inner, (config.num_tasks, config.envs_per_task), init, update)
 
 
 def meta_loss(

@@ -7,14 +7,12 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from .. import rollout
 from ..errors import ConfigError
-from ..learning.adaptation import flatten
 from ..learning.optim import OptimizerConfig, apply_gradients, init_run_state, make_optimizer
-from ..policies import PolicyConfig, make_act, make_policy
-from ..types import Adaptation, Algorithm, Kept, Key, MetaEnv, Metrics, RunState, Suite
-from .diagnostics import action_metrics, trial_metrics
-from .inner_loop import InnerLoop, InnerLoopConfig
+from ..policies import PolicyConfig, make_policy
+from ..types import Algorithm, Kept, Key, MetaEnv, Metrics, RunState, Suite
+from .inner_loop import InnerLoop, InnerLoopConfig, Trial
+from .meta_learner import make_meta_learner
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,38 +41,18 @@ class ReptileConfig:
 
 def make(config: ReptileConfig, env: MetaEnv | Suite, policy_config: PolicyConfig, iterations: int) -> Algorithm:
     """Builds the algorithm for a run of `iterations`."""
-    rollout.check_num_tasks(env, config.num_tasks, "algorithm.num_tasks")
     policy = make_policy(policy_config, env.spec)
     inner = InnerLoop(config.inner, env, policy, first_order=True)
     optimizer = make_optimizer(config.optimizer, iterations)
-    shape = (config.num_tasks, config.envs_per_task)
 
     def init(key: Key) -> RunState:
         return init_run_state(inner.init(key), optimizer, policy.init_stats(), Kept())
 
-    def iterate(state: RunState, key: Key) -> tuple[RunState, Metrics]:
-        key_tasks, key_trial = jax.random.split(key)
-        tasks = rollout.sample_tasks(env, key_tasks, config.num_tasks)
-        trial = inner.run_trial(state.params, state.obs_stats, tasks, key_trial, shape)
+    def update(state: RunState, trial: Trial, key: Key) -> tuple[RunState, Metrics]:
         grads = jax.tree.map(lambda theta, adapted: theta - adapted.mean(axis=0), state.params["policy"], trial.adapted)
-        state = apply_gradients(optimizer, state, {"policy": grads})
-        state = state._replace(step=state.step + 1, obs_stats=policy.observe(state.obs_stats, trial.rounds))
-        metrics = {
+        return apply_gradients(optimizer, state, {"policy": grads}), {
             "outer_grad_norm": optax.tree.norm(grads),
             "entropy": jnp.mean(policy.distribution.entropy(trial.rounds[0].dist_tm1)),
         }
-        return state, metrics | trial_metrics(env, trial) | action_metrics(policy, trial.rounds[-1])
 
-    return Algorithm(
-        init=init,
-        iterate=iterate,
-        policy_params=lambda state: state.params["policy"],
-        act=lambda state, params: make_act(policy, state.obs_stats, params, 0),
-        adapt=inner.adapt_tasks,
-        adaptation=Adaptation(config.inner.steps, config.envs_per_task),
-        init_carry=policy.init_carry,
-        keeps_history=False,
-        policy=policy,
-        knowledge=lambda params, history: flatten(params),
-        env_steps_per_iteration=inner.env_steps_per_trial(shape),
-    )
+    return make_meta_learner(inner, (config.num_tasks, config.envs_per_task), init, update)

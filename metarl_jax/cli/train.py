@@ -106,9 +106,10 @@ def _with_the_end_of_schedules(before: ExperimentConfig, config: ExperimentConfi
 
 def _say_what_schedules_do(config: ExperimentConfig) -> None:
     """A line on standard error where schedules end before the run does."""
-    optimizer, update = config.algorithm.optimizer, getattr(config.algorithm, "update", None)  # reptile has none
+    # Of maml-trpo neither is there, of reptile no update.
+    optimizer, update = (getattr(config.algorithm, name, None) for name in ("optimizer", "update"))
     moving = []
-    if optimizer.lr_schedule != "constant":
+    if optimizer and optimizer.lr_schedule != "constant":
         moving.append(f"the learning rate stays at {optimizer.lr * optimizer.lr_final:g}")
     if update and update.entropy_coef != update.entropy_coef_final:
         moving.append(f"the entropy bonus at {update.entropy_coef_final:g}")

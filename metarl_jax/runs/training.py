@@ -234,7 +234,8 @@ def _roll_back(stores: Sequence[Checkpoints], states: RunState, finite: np.ndarr
     if (lr_scale < 0.5**MAX_ROLLBACKS).any():
         raise TrainingError(
             f"loss, gradients or parameters were not finite by iteration {bad_step}, after {MAX_ROLLBACKS} roll-backs with "
-            f"smaller learning rates. Lower algorithm.optimizer.lr or algorithm.inner.lr; checkpoint {step} is whole."
+            "smaller learning rates. Lower algorithm.optimizer.lr (of maml-trpo trust_region.max_kl) or algorithm.inner.lr; "
+            f"checkpoint {step} is whole."
         )
     print(
         f"not finite by iteration {bad_step}: back to checkpoint {step} with {lr_scale[~finite].min()} of the outer learning "
