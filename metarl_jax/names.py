@@ -62,6 +62,7 @@ MEMORIES = {
 DISTRIBUTIONS = {
     "gaussian": "draws are clipped to the action bounds",
     "tanh-gaussian": "draws are squashed into the action bounds, which must be finite",
+    "categorical": "one of the actions of an environment where they are discrete",
 }
 
 # Fields of configurations that hold a name, by class: what it may be, to whoever reads a file or a command line.

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from .. import rollout
 from ..errors import ConfigError, nearest_divisors
 from ..learning import losses, returns
-from ..learning.distributions import Gaussian
+from ..learning.distributions import Dist
 from ..learning.optim import OptimizerConfig, init_run_state, make_optimizer
 from ..networks import MEMORIES, make_memory
 from ..policies import Policy, PolicyConfig, Sequence, input_size, make_act, make_policy, memory_inputs
@@ -59,7 +59,7 @@ class Steps(NamedTuple):
 
     inputs: Array
     action: Array
-    dist: Gaussian
+    dist: Dist
     log_prob: Array
     advantage: Array
     value: Array  # before the update
@@ -71,7 +71,7 @@ class ActorCritic(NamedTuple):
 
     init: Callable[[Key], Params]
     init_carry: Callable[[tuple[int, ...]], Any]
-    apply: Callable[[Params, Sequence], tuple[Any, Gaussian, Array]]  # -> carry after, distributions, values [L, ...]
+    apply: Callable[[Params, Sequence], tuple[Any, Dist, Array]]  # -> carry after, distributions, values [L, ...]
 
 
 def make(config: Rl2Config, env: MetaEnv | Suite, policy_config: PolicyConfig, iterations: int) -> Algorithm:
@@ -144,7 +144,7 @@ def make_actor_critic(config: Rl2Config, policy: Policy, policy_config: PolicyCo
     def init_carry(shape: tuple[int, ...]) -> tuple[Any, Any]:
         return policy.init_carry(shape), () if config.shared_memory else memory.init_carry(shape)
 
-    def apply(params: Params, sequence: Sequence) -> tuple[Any, Gaussian, Array]:
+    def apply(params: Params, sequence: Sequence) -> tuple[Any, Dist, Array]:
         carry, critic_carry = sequence.carry
         carry, features = policy.features(params["policy"], sequence._replace(carry=carry))
         dist = policy.head(params["policy"], features)
