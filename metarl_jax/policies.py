@@ -207,7 +207,9 @@ def _make_observe(config: PolicyConfig, seen: Callable[[Transition], Array]) -> 
 def _make_distribution(config: PolicyConfig, spec: EnvSpec) -> Distribution:
     make = lookup(config.distribution, DISTRIBUTIONS, "action distribution")
     if spec.discrete != (config.distribution == "categorical"):
-        actions, right = ("discrete", "'categorical'") if spec.discrete else ("numbers", "'gaussian' or 'tanh-gaussian'")
+        actions, right = (
+            ("discrete", "'categorical'") if spec.discrete else ("numbers", "'gaussian' or 'tanh-gaussian'")
+        )
         raise ConfigError(
             f"policy.distribution {config.distribution!r} does not fit {spec.name!r}, whose actions are {actions}: set "
             f"policy.distribution to {right}."

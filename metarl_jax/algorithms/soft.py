@@ -71,7 +71,9 @@ class SoftConfig:
 def check_policy(name: str, config: PolicyConfig, spec: EnvSpec) -> None:
     """ConfigError where a policy is not one that the algorithm of this name can learn."""
     if spec.discrete:
-        raise ConfigError(f"{name} needs continuous actions, and those of {spec.name!r} are discrete: use --algorithm rl2.")
+        raise ConfigError(
+            f"{name} needs continuous actions, and those of {spec.name!r} are discrete: use --algorithm rl2."
+        )
     if config.memory.name != "none":
         raise ConfigError(f"{name} takes its steps out of their order, which a memory needs: use --algorithm rl2.")
     if config.distribution != "tanh-gaussian":

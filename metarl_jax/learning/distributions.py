@@ -45,7 +45,9 @@ class Distribution(NamedTuple):
     log_prob: Callable[[Dist, Array], Array]  # of a raw action's image, [...]
     entropy: Callable[[Dist], Array]  # [...]
     kl: Callable[[Dist, Dist], Array]  # KL(p || q), [...]
-    to_env: Callable[[Array], Array]  # raw action -> action within the environment's bounds; of one-hot [..., n], index [...]
+    to_env: Callable[
+        [Array], Array
+    ]  # raw action -> action within the environment's bounds; of one-hot [..., n], index [...]
 
 
 def gaussian_sample(key: Key, dist: Gaussian) -> Array:
