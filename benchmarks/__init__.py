@@ -43,6 +43,9 @@ BENCHMARKS = {
     "accelerator": Entry(
         "accelerator", "on a GPU, in --minutes: right, stepping, one real result, training, where the time goes", True
     ),
+    "optimum": Entry(
+        "optimum", "what RL^2 earns on bandits and tabular MDPs, beside classical players and the optimum"
+    ),
     "off-policy": Entry(
         "off_policy", "SAC on HalfCheetah-v5: steps and updates per second, beside SBX where installed"
     ),

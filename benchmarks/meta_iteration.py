@@ -41,15 +41,15 @@ class MetaIteration:
 
     def __init__(self, config: ExperimentConfig, seeds: int = 1, devices: int = 1):
         self.config = config
-        env = make(config.env, physics=config.physics, horizon=config.horizon)
-        algorithm = make_algorithm(config.algorithm, env, config.policy, config.iterations)
-        self.env_steps = seeds * algorithm.env_steps_per_iteration
+        self.env = make(config.env, physics=config.physics, horizon=config.horizon)
+        self.algorithm = make_algorithm(config.algorithm, self.env, config.policy, config.iterations)
+        self.env_steps = seeds * self.algorithm.env_steps_per_iteration
         keys = jax.tree.map(lambda *keys: jnp.stack(keys), *[window.run_keys(config.seed + i) for i in range(seeds)])
         start = time.perf_counter()
-        self._states, self._iterate, _ = window.begin(
-            algorithm, keys, 1, sharding.make_mesh(devices, sharding.SEED if seeds > 1 else sharding.TASK)
+        self.states, self._iterate, _ = window.begin(
+            self.algorithm, keys, 1, sharding.make_mesh(devices, sharding.SEED if seeds > 1 else sharding.TASK)
         )
         self.compile_seconds = time.perf_counter() - start
 
     def __call__(self) -> None:
-        self._states, _ = jax.block_until_ready(self._iterate(self._states, 1))
+        self.states, _ = jax.block_until_ready(self._iterate(self.states, 1))

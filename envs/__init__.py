@@ -86,6 +86,13 @@ ENVIRONMENTS: dict[str, Entry] = {
     "point-sparse/varibad": Entry("navigation", "... H=100"),
     "recall": Entry("recall", "A corridor whose first observation says where to turn after the last step; H=200"),
     "recall/mixed": Entry("recall", "... corridors of all lengths up to that in training, of that length in the test"),
+    "bandit/5": Entry(
+        "bandits", "Bernoulli bandit of 5 arms, discrete actions; an episode is a trial of 10 pulls (--horizon)"
+    ),
+    "bandit/2": Entry("bandits", "... of 2 arms"),
+    "bandit/10": Entry("bandits", "... of 10 arms"),
+    "bandit/50": Entry("bandits", "... of 50 arms"),
+    "mdp": Entry("mdps", "Random tabular MDPs of 10 states and 5 discrete actions; H=10"),
 }
 
 # Meta-World's names are built of parts, which envs/metaworld/__init__.py explains.

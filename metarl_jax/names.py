@@ -23,6 +23,8 @@ PRESETS = {
     "mt10-ppo": "PPO on Meta-World's MT10, goal shown, all 50 goals of each task; judged on the same, 500 steps",
     "nav-sparse-rl2-s5": "RL^2 with an S5 memory on sparse 2-D navigation: the first episode explores",
     "recall-rl2-s5": "PPO with an S5 memory in a corridor of 200 steps; the first observation says how to answer the last",
+    "bandit-rl2": "RL^2 with a GRU on bandits of 5 arms and 10 pulls, of which the optimum is known (`metarl bench optimum`)",
+    "mdp-rl2": "... on tabular MDPs, 10 episodes of 10 steps",
     "cheetah-vel-rl2": "RL^2 with a GRU on HalfCheetah-velocity, 200 steps per episode, two per trial",
     "cheetah-dir-rl2-s5": "RL^2 with an S5 memory on HalfCheetah-direction",
     "ml1-reach-rl2": "RL^2 with an S5 memory on Meta-World's reach, goal hidden; judged on ML1's 50 test goals, 500 steps",
@@ -73,6 +75,7 @@ MEMORIES = {
 DISTRIBUTIONS = {
     "gaussian": "draws are clipped to the action bounds",
     "tanh-gaussian": "draws are squashed into the action bounds, which must be finite",
+    "categorical": "one of the actions of an environment where they are discrete",
 }
 
 # Fields of configurations that hold a name, by class: what it may be, to whoever reads a file or a command line.

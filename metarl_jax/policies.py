@@ -11,8 +11,8 @@ import numpy as np
 
 from .errors import ConfigError, lookup
 from .learning import normalize
-from .learning.distributions import DISTRIBUTIONS, Distribution, Gaussian
-from .networks import MemoryConfig, NetworkConfig, make_memory, make_network
+from .learning.distributions import DISTRIBUTIONS, Categorical, Dist, Distribution, Gaussian
+from .networks import MemoryConfig, Network, NetworkConfig, make_memory, make_network
 from .networks.conditioned import Condition, make_conditioned
 from .networks.labels import Inputs, LabelConfig, make_inputs
 from .rollout import Act, ActionSample
@@ -24,7 +24,7 @@ class PolicyConfig:
     """What the policy is made of."""
 
     network: NetworkConfig = NetworkConfig()
-    """Network that gives the mean action."""
+    """Network that gives the mean action, or the logits of discrete ones."""
     memory: MemoryConfig = MemoryConfig()
     """Sequence model before the network, which sees observation, previous action, previous reward and ends of episodes."""
     condition: Condition = "input"
@@ -32,7 +32,7 @@ class PolicyConfig:
     modulates it: `film` scales and shifts its hidden layers, `generated` adds to all its weights."""
     distribution: str = "gaussian"
     """`gaussian`: draws are clipped to the action bounds; `tanh-gaussian`: squashed into them, which must be finite.
-    Either way, a draw of 1 is the upper bound."""
+    Either way, a draw of 1 is the upper bound. `categorical`: where actions are discrete; it has no standard deviation."""
     init_log_std: float = 0.0
     """Logarithm of the standard deviation at the start, learned."""
     state_std: bool = False
@@ -71,12 +71,12 @@ class Policy(NamedTuple):
     init: Callable[[Key], Params]
     init_stats: Callable[[], normalize.Stats]  # of what `observe` has taken note of: nothing yet
     init_carry: Callable[[tuple[int, ...]], Any]  # shape of a batch -> memories that remember nothing
-    step: Callable[[Params, normalize.Stats, Array, History], tuple[Any, Gaussian]]  # obs [..., obs_dim]
+    step: Callable[[Params, normalize.Stats, Array, History], tuple[Any, Dist]]  # obs [..., obs_dim]
     context: Callable[[normalize.Stats, Transition], Context]  # of whole rollouts `[E, T, ...]`, for `dist`
     features: Callable[[Params, Context], tuple[Any, Array]]  # -> carry of the memory afterwards, what the head sees
     feature_size: int
-    head: Callable[[Params, Array], Gaussian]
-    dist: Callable[[Params, Context], Gaussian]  # the head on the features
+    head: Callable[[Params, Array], Dist]
+    dist: Callable[[Params, Context], Dist]  # the head on the features
     arrange: Callable[[Array], Array]  # [E, T, ...] -> the leading axes of what `dist` gives for their context
     distribution: Distribution
     observe: Callable[[normalize.Stats, list[Transition]], normalize.Stats]  # takes note of what was observed
@@ -84,10 +84,10 @@ class Policy(NamedTuple):
 
 
 class Head(NamedTuple):
-    """The network that gives a Gaussian of features."""
+    """The network that gives a distribution of features."""
 
     init: Callable[[Key, int], Params]  # of features of that size
-    apply: Callable[[Params, Array], Gaussian]
+    apply: Callable[[Params, Array], Dist]
 
 
 def make_policy(config: PolicyConfig, spec: EnvSpec, inputs: Inputs | None = None, latent: int = 0) -> Policy:
@@ -105,15 +105,16 @@ def make_policy(config: PolicyConfig, spec: EnvSpec, inputs: Inputs | None = Non
     """
     distribution = _make_distribution(config, spec)
     inputs = inputs or make_inputs(LabelConfig(), spec)
+    make_head = _make_categorical_head if spec.discrete else _make_gaussian_head
     if config.memory.name == "none":
         if config.condition != "input" and not inputs.condition:
             raise ConfigError(
                 f"policy.condition {config.condition!r} needs something that modulates the network, and this policy has neither "
                 "memory nor belief: set policy.memory.name, or leave it at 'input'."
             )
-        return _make_memoryless(config, spec, _make_head(config, spec, inputs, inputs.condition), distribution)
+        return _make_memoryless(config, spec, make_head(config, spec, inputs, inputs.condition), distribution)
     size = 2 * latent or config.memory.width
-    return _make_remembering(config, spec, latent, _make_head(config, spec, inputs, size), distribution)
+    return _make_remembering(config, spec, latent, make_head(config, spec, inputs, size), distribution)
 
 
 def _make_memoryless(config: PolicyConfig, spec: EnvSpec, head: Head, distribution: Distribution) -> Policy:
@@ -172,7 +173,7 @@ def _make_remembering(
         real = [part for x in leaves for part in ((x.real, x.imag) if jnp.iscomplexobj(x) else (x,))]
         return jnp.concatenate([x.mean(axis=1).reshape(len(x), -1) for x in real], axis=-1)
 
-    def step(params: Params, stats: normalize.Stats, obs: Array, history: History) -> tuple[Any, Gaussian]:
+    def step(params: Params, stats: normalize.Stats, obs: Array, history: History) -> tuple[Any, Dist]:
         inputs = memory_inputs(stats, obs, history.action, history.reward, history.last)
         carry, remembered = memory.step(params["memory"], history.carry[0] if latent else history.carry, inputs)
         features = see(params, inputs, remembered)
@@ -205,12 +206,28 @@ def _make_remembering(
     )
 
 
-def _make_head(config: PolicyConfig, spec: EnvSpec, inputs: Inputs, condition_size: int) -> Head:
-    # A small last layer: first actions are near zero whatever the observation.
+def _make_network(config: PolicyConfig, inputs: Inputs, condition_size: int, out_dim: int) -> Network:
+    # A small last layer: first actions are near zero, or equally likely, whatever the observation.
     make = functools.partial(make_network, config.network, out_scale=0.01, compute_dtype=config.compute_dtype)
-    network = inputs.network(make, spec.action_dim * (2 if config.state_std else 1))
-    if condition_size:
-        network = make_conditioned(config.condition, network, condition_size)
+    network = inputs.network(make, out_dim)
+    return make_conditioned(config.condition, network, condition_size) if condition_size else network
+
+
+def _make_categorical_head(config: PolicyConfig, spec: EnvSpec, inputs: Inputs, condition_size: int) -> Head:
+    network = _make_network(config, inputs, condition_size, spec.action_dim)
+
+    def init(key: Key, in_dim: int) -> Params:
+        return {"logits": network.init(key, in_dim + inputs.added)}
+
+    def apply(params: Params, features: Array) -> Categorical:
+        vectors = jax.lax.stop_gradient(params.get("vectors"))
+        return Categorical(network.apply(params["logits"], inputs.see(vectors, features)))
+
+    return Head(init, apply)
+
+
+def _make_gaussian_head(config: PolicyConfig, spec: EnvSpec, inputs: Inputs, condition_size: int) -> Head:
+    network = _make_network(config, inputs, condition_size, spec.action_dim * (2 if config.state_std else 1))
     lowest, span = config.min_log_std, config.max_log_std - config.min_log_std
     share = (config.init_log_std - lowest) / span
     first_logit = np.log(share / (1.0 - share))
@@ -247,6 +264,14 @@ def _make_observe(config: PolicyConfig, seen: Callable[[Transition], Array]) -> 
 
 def _make_distribution(config: PolicyConfig, spec: EnvSpec) -> Distribution:
     make = lookup(config.distribution, DISTRIBUTIONS, "action distribution")
+    if spec.discrete != (config.distribution == "categorical"):
+        actions, right = (
+            ("discrete", "'categorical'") if spec.discrete else ("numbers", "'gaussian' or 'tanh-gaussian'")
+        )
+        raise ConfigError(
+            f"policy.distribution {config.distribution!r} does not fit {spec.name!r}, whose actions are {actions}: set "
+            f"policy.distribution to {right}."
+        )
     low, high = np.array(spec.action_low), np.array(spec.action_high)
     if config.distribution == "tanh-gaussian" and not np.isfinite([low, high]).all():
         raise ConfigError(
@@ -297,7 +322,7 @@ def make_act(policy: Policy, stats: normalize.Stats, params: Params, params_axis
     return act
 
 
-def decide(policy: Policy, dist: Gaussian, key: Key) -> ActionSample:
+def decide(policy: Policy, dist: Dist, key: Key) -> ActionSample:
     """A draw."""
     raw = policy.distribution.sample(key, dist)
     return ActionSample(raw, policy.distribution.to_env(raw), dist, policy.distribution.log_prob(dist, raw))
@@ -329,7 +354,7 @@ def by_mode(act: Act, distribution: Distribution) -> Act:
 
     def most_likely(obs: Array, history: History, key: Key) -> tuple[Any, ActionSample]:
         carry, sample = act(obs, history, key)
-        raw = sample.dist.mean
+        raw = distribution.mode(sample.dist)
         return carry, ActionSample(raw, distribution.to_env(raw), sample.dist, distribution.log_prob(sample.dist, raw))
 
     return most_likely

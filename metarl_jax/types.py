@@ -25,12 +25,13 @@ class EnvSpec(NamedTuple):
 
     name: str
     obs_dim: int
-    action_dim: int
+    action_dim: int  # numbers in an action; of discrete actions, how many there are to choose from
     horizon: int  # steps after which an episode is cut off; a time limit truncates, it does not terminate
-    action_low: tuple[float, ...]  # [action_dim]; may be -inf
-    action_high: tuple[float, ...]  # [action_dim]; may be +inf
+    action_low: tuple[float, ...]  # [action_dim]; may be -inf; () of discrete actions
+    action_high: tuple[float, ...]  # [action_dim]; may be +inf; () of discrete actions
     has_success: bool = False  # whether `TimeStep.info["success"]` says that a step solved the task
     num_labels: int = 0  # so many numbers at the end of observations say which task of a suite it is, one-hot
+    discrete: bool = False  # an action is one of `action_dim`: an integer [] from 0
 
 
 class TimeStep(NamedTuple):
@@ -59,7 +60,7 @@ class MetaEnv(Protocol):
         """Starts an episode of `task`."""
 
     def step(self, state: EnvState, action: Array, task: Task) -> tuple[EnvState, TimeStep]:
-        """Applies `action` (shape `[action_dim]`, within the bounds of the spec)."""
+        """Applies `action` (shape `[action_dim]`, within the bounds of the spec; where it is discrete, an integer `[]`)."""
 
 
 class Suite(NamedTuple):
@@ -80,7 +81,7 @@ class History(NamedTuple):
     """What a policy brings along from the steps before; it outlives episodes, but neither the task nor the rollout."""
 
     carry: Any  # of the policy's memory; () where it has none
-    action: Array  # [action_dim], the previous one as drawn; 0 at the beginning
+    action: Array  # [action_dim], the previous one as drawn (a discrete one is one-hot); 0 at the beginning
     reward: Array  # [], the previous one
     last: Array  # [] bool: the previous step ended an episode
 

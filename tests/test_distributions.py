@@ -8,7 +8,7 @@ import scipy.integrate
 import scipy.stats
 
 from metarl_jax.learning import distributions
-from metarl_jax.learning.distributions import Gaussian
+from metarl_jax.learning.distributions import CATEGORICAL, Categorical, Gaussian
 
 LOW, HIGH = np.array([-1.0, 0.0, -3.0]), np.array([1.0, 4.0, -1.0])
 MEAN, LOG_STD = np.array([0.3, -1.2, 2.0]), np.array([-0.5, 0.4, -2.0])
@@ -146,3 +146,41 @@ def test_tanh_actions_are_tanh_scaled_into_the_bounds():
     raw = np.array([0.5, -0.7, 1.1])
     expected = LOW + (HIGH - LOW) * (np.tanh(raw) + 1.0) / 2.0
     np.testing.assert_allclose(tanh_gaussian().to_env(jnp.asarray(raw)), expected, rtol=1e-5)
+
+
+LOGITS = np.array([[0.3, -1.2, 2.0, 0.0], [1.0, 1.0, 1.0, 1.0], [5.0, -3.0, 0.5, 4.0]])
+
+
+def probabilities(logits):
+    return np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
+
+
+def test_categorical():
+    """Whatever is added to all logits."""
+    dist, other = Categorical(jnp.asarray(LOGITS + 7.0)), Categorical(jnp.asarray(LOGITS[::-1].copy()))
+    p, q = probabilities(LOGITS), probabilities(LOGITS[::-1])
+    for i in range(4):
+        np.testing.assert_allclose(CATEGORICAL.log_prob(dist, jnp.eye(4)[jnp.full(3, i)]), np.log(p[:, i]), rtol=1e-5)
+    np.testing.assert_allclose(CATEGORICAL.entropy(dist), scipy.stats.entropy(p, axis=-1), rtol=1e-5)
+    np.testing.assert_allclose(CATEGORICAL.kl(dist, other), scipy.stats.entropy(p, q, axis=-1), rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(CATEGORICAL.mode(dist), np.eye(4)[[2, 0, 0]])
+    np.testing.assert_array_equal(CATEGORICAL.to_env(CATEGORICAL.mode(dist)), [2, 0, 0])
+
+
+def test_categorical_draws():
+    dist = Categorical(jnp.asarray(np.tile(LOGITS, (4000, 1, 1))))
+    raw = np.asarray(CATEGORICAL.sample(jax.random.key(0), dist))
+    assert set(np.unique(raw)) == {0.0, 1.0} and (raw.sum(axis=-1) == 1.0).all()
+    np.testing.assert_array_equal(CATEGORICAL.to_env(jnp.asarray(raw)), raw.argmax(axis=-1))
+    for counts, p in zip(raw.sum(axis=0), probabilities(LOGITS), strict=True):
+        assert scipy.stats.chisquare(counts, 4000 * p).pvalue > 0.01
+
+
+def test_categorical_far_out():
+    dist, action = Categorical(jnp.array([1e4, -1e4, 0.0])), jnp.array([0.0, 1.0, 0.0])
+    gradients = (
+        jax.grad(CATEGORICAL.log_prob)(dist, action),
+        jax.grad(CATEGORICAL.entropy)(dist),
+        jax.grad(CATEGORICAL.kl)(dist, Categorical(jnp.zeros(3))),
+    )
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves(gradients))

@@ -35,8 +35,10 @@ def unstable_metrics(rounds: Sequence[Transition]) -> Metrics:
 
 
 def action_metrics(policy: Policy, transitions: Transition) -> Metrics:
-    """What the environment was given."""
+    """What the environment was given; nothing of discrete actions, which are no numbers."""
     action = policy.distribution.to_env(transitions.action_tm1)
+    if jnp.issubdtype(action.dtype, jnp.integer):
+        return {}
     return {
         "action_mean": action.mean(),
         "action_std": action.std(),

@@ -124,7 +124,7 @@ class Drawn(NamedTuple):
 def make(config: PearlConfig, env: MetaEnv | Suite, policy_config: PolicyConfig, iterations: int) -> Algorithm:
     """Builds the algorithm for a run of `iterations`."""
     check_num_tasks(env, config.num_tasks, "algorithm.num_tasks")
-    check_policy(config.name, policy_config)
+    check_policy(config.name, policy_config, env.spec)
     spec, tasks = env.spec, config.num_tasks
     policy, critic, soft = make_actor_critic(config, env, policy_config)
     evidence_size = spec.obs_dim * (2 if config.next_obs else 1) + spec.action_dim + 1

@@ -10,7 +10,7 @@ import optax
 
 from ..errors import ConfigError, nearest_divisors
 from ..learning import losses
-from ..learning.distributions import Gaussian
+from ..learning.distributions import Dist
 from ..learning.optim import apply_gradients
 from ..policies import Context, Policy
 from ..types import Array, Kept, Key, Metrics, Params, RunState
@@ -71,7 +71,7 @@ class Batch(NamedTuple):
 
     context: Context  # what the policy's distributions follow from
     action: Array  # [B, action_dim], raw
-    dist: Gaussian  # [B, action_dim], what drew the action
+    dist: Dist  # leaves [B, action_dim], what drew the action
     log_prob: Array  # [B]
     advantage: Array  # [B]
 
@@ -92,7 +92,7 @@ def policy_loss(policy: Policy, params: Params, batch: Batch, clip: float, weigh
     return clipped_loss(policy, policy.dist(params, batch.context), batch, clip, weights)
 
 
-def clipped_loss(policy: Policy, dist: Gaussian, batch: Batch, clip: float, weights: Weights) -> tuple[Array, Metrics]:
+def clipped_loss(policy: Policy, dist: Dist, batch: Batch, clip: float, weights: Weights) -> tuple[Array, Metrics]:
     """Clipped surrogate, entropy bonus and KL penalty of action distributions: a scalar to be minimised, and its parts."""
     log_prob = policy.distribution.log_prob(dist, batch.action)
     surrogate = losses.ppo_clip(log_prob, batch.log_prob, batch.advantage, clip)

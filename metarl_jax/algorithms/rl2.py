@@ -12,7 +12,7 @@ import optax
 from .. import rollout
 from ..errors import ConfigError, nearest_divisors
 from ..learning import losses, returns
-from ..learning.distributions import Gaussian
+from ..learning.distributions import Dist
 from ..learning.optim import OptimizerConfig, init_run_state, make_optimizer
 from ..networks import MEMORIES, make_memory
 from ..policies import Policy, PolicyConfig, Sequence, input_size, make_act, make_policy, memory_inputs
@@ -64,7 +64,7 @@ class Steps(NamedTuple):
 
     inputs: Array
     action: Array
-    dist: Gaussian
+    dist: Dist
     log_prob: Array
     advantage: Array
     value: Array  # before the update
@@ -92,7 +92,7 @@ class Said(NamedTuple):
     """What an actor-critic says of a sequence, `[L, ...]`."""
 
     carry: Any  # after it, [...]
-    dist: Gaussian
+    dist: Dist
     judgement: Array  # what the critic gives, [L, ..., K]
     features: Array  # what the policy's head saw
 

@@ -88,7 +88,7 @@ class SacConfig(SoftConfig):
 def make(config: SacConfig, env: MetaEnv | Suite, policy_config: PolicyConfig, iterations: int) -> Algorithm:
     """Builds the algorithm for a run of `iterations`."""
     check_num_tasks(env, config.num_tasks, "algorithm.num_tasks")
-    check_policy(config.name, policy_config)
+    check_policy(config.name, policy_config, env.spec)
     inputs = make_inputs(config.label, env.spec)
     policy = make_policy(policy_config, env.spec, inputs)
     critic = make_q_critic(config.critic, env.spec, inputs, policy_config.compute_dtype)

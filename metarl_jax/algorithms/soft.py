@@ -13,7 +13,7 @@ from ..errors import ConfigError
 from ..learning.distributions import Gaussian
 from ..learning.optim import OptimizerConfig, apply_gradients, make_optimizer
 from ..policies import Policy, PolicyConfig
-from ..types import Array, Kept, Key, MetaEnv, Metrics, Params, RunState, Suite
+from ..types import Array, EnvSpec, Kept, Key, MetaEnv, Metrics, Params, RunState, Suite
 from .off_policy import Batch
 from .q_critic import QCritic, QCriticConfig
 
@@ -68,8 +68,12 @@ class SoftConfig:
         return -(-self.capacity // (self.num_tasks * steps)) * steps
 
 
-def check_policy(name: str, config: PolicyConfig) -> None:
+def check_policy(name: str, config: PolicyConfig, spec: EnvSpec) -> None:
     """ConfigError where a policy is not one that the algorithm of this name can learn."""
+    if spec.discrete:
+        raise ConfigError(
+            f"{name} needs continuous actions, and those of {spec.name!r} are discrete: use --algorithm rl2."
+        )
     if config.memory.name != "none":
         raise ConfigError(f"{name} takes its steps out of their order, which a memory needs: use --algorithm rl2.")
     if config.distribution != "tanh-gaussian":

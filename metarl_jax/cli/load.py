@@ -45,7 +45,7 @@ def check(config) -> None:
 def check_fits(trained: EnvSpec, judged: EnvSpec) -> None:
     """ConfigError with all differences, unless observations, actions and what is told of success are the same in both."""
     words = {"obs_dim": "observations", "action_dim": "actions", "action_low": "lowest actions"}
-    words |= {"action_high": "highest actions", "has_success": "success is defined"}
+    words |= {"action_high": "highest actions", "discrete": "actions are discrete", "has_success": "success is defined"}
     differences = [
         f"{what} {getattr(trained, name)} and {getattr(judged, name)}"
         for name, what in words.items()

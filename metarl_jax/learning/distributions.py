@@ -1,13 +1,13 @@
-"""Action distributions: a diagonal Gaussian, plain or squashed by tanh into the action bounds.
+"""Action distributions: a diagonal Gaussian, plain or squashed by tanh into the action bounds, and a categorical.
 
-A distribution's parameters are a `Gaussian` record; its actions are the *raw* draws of that Gaussian, which is what a
-rollout stores. `to_env` maps a raw action to what the environment is given: [-1, 1] is stretched over the action bounds,
-so that one initial standard deviation suits all environments, and what lies outside is clipped, or squashed before.
-Keeping the raw draw makes log-probabilities exact at the bounds, where the squashed value has lost its digits.
+A Gaussian's actions are its *raw* draws, which is what a rollout stores. `to_env` maps a raw action to what the environment
+is given: [-1, 1] is stretched over the action bounds, so that one initial standard deviation suits all environments, and what
+lies outside is clipped, or squashed before. Keeping the raw draw makes log-probabilities exact at the bounds, where the
+squashed value has lost its digits. A categorical's raw draws are one-hot, as memories see them; environments get the index.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -28,18 +28,34 @@ class Gaussian(NamedTuple):
     log_std: Array  # [..., action_dim]
 
 
+class Categorical(NamedTuple):
+    """Parameters of a choice among `action_dim` actions."""
+
+    logits: Array  # [..., action_dim], not normalised
+
+
+Dist = Any  # a Gaussian or a Categorical
+
+
 class Distribution(NamedTuple):
     """The functions of one kind of action distribution. All reduce over the last axis."""
 
-    sample: Callable[[Key, Gaussian], Array]  # raw action [..., action_dim]
-    log_prob: Callable[[Gaussian, Array], Array]  # of a raw action's image, [...]
-    entropy: Callable[[Gaussian], Array]  # [...]
-    kl: Callable[[Gaussian, Gaussian], Array]  # KL(p || q), [...]
-    to_env: Callable[[Array], Array]  # raw action -> action within the environment's bounds
+    sample: Callable[[Key, Dist], Array]  # raw action [..., action_dim]
+    mode: Callable[[Dist], Array]  # the most likely raw action [..., action_dim]
+    log_prob: Callable[[Dist, Array], Array]  # of a raw action's image, [...]
+    entropy: Callable[[Dist], Array]  # [...]
+    kl: Callable[[Dist, Dist], Array]  # KL(p || q), [...]
+    to_env: Callable[
+        [Array], Array
+    ]  # raw action -> action within the environment's bounds; of one-hot [..., n], index [...]
 
 
 def gaussian_sample(key: Key, dist: Gaussian) -> Array:
     return dist.mean + jnp.exp(dist.log_std) * jax.random.normal(key, dist.mean.shape, dist.mean.dtype)
+
+
+def gaussian_mode(dist: Gaussian) -> Array:
+    return dist.mean
 
 
 def gaussian_log_prob(dist: Gaussian, action: Array) -> Array:
@@ -74,7 +90,7 @@ def make_gaussian(low: Array, high: Array) -> Distribution:
     def to_env(raw: Array) -> Array:
         return jnp.clip(jnp.where(bounded, centre + scale * raw, raw), low, high)
 
-    return Distribution(gaussian_sample, gaussian_log_prob, gaussian_entropy, gaussian_kl, to_env)
+    return Distribution(gaussian_sample, gaussian_mode, gaussian_log_prob, gaussian_entropy, gaussian_kl, to_env)
 
 
 def make_tanh_gaussian(low: Array, high: Array) -> Distribution:
@@ -95,7 +111,50 @@ def make_tanh_gaussian(low: Array, high: Array) -> Distribution:
         slope = jnp.sum(log_tanh_slope(raw) * jnp.asarray(_WEIGHTS, dist.mean.dtype), axis=-1)
         return gaussian_entropy(dist) + jnp.sum(slope, axis=-1) + log_scale
 
-    return Distribution(gaussian_sample, log_prob, entropy, gaussian_kl, lambda raw: centre + scale * jnp.tanh(raw))
+    def to_env(raw: Array) -> Array:
+        return centre + scale * jnp.tanh(raw)
+
+    return Distribution(gaussian_sample, gaussian_mode, log_prob, entropy, gaussian_kl, to_env)
 
 
-DISTRIBUTIONS = {"gaussian": make_gaussian, "tanh-gaussian": make_tanh_gaussian}
+def categorical_sample(key: Key, dist: Categorical) -> Array:
+    return _one_hot(jax.random.categorical(key, dist.logits), dist)
+
+
+def categorical_mode(dist: Categorical) -> Array:
+    return _one_hot(jnp.argmax(dist.logits, axis=-1), dist)
+
+
+def categorical_log_prob(dist: Categorical, action: Array) -> Array:
+    return jnp.sum(action * jax.nn.log_softmax(dist.logits), axis=-1)
+
+
+def categorical_entropy(dist: Categorical) -> Array:
+    return -jnp.sum(jax.nn.softmax(dist.logits) * jax.nn.log_softmax(dist.logits), axis=-1)
+
+
+def categorical_kl(p: Categorical, q: Categorical) -> Array:
+    """KL(p || q)."""
+    difference = jax.nn.log_softmax(p.logits) - jax.nn.log_softmax(q.logits)
+    return jnp.sum(jax.nn.softmax(p.logits) * difference, axis=-1)
+
+
+def _one_hot(index: Array, dist: Categorical) -> Array:
+    return jax.nn.one_hot(index, dist.logits.shape[-1], dtype=dist.logits.dtype)
+
+
+CATEGORICAL = Distribution(
+    categorical_sample,
+    categorical_mode,
+    categorical_log_prob,
+    categorical_entropy,
+    categorical_kl,
+    lambda raw: jnp.argmax(raw, axis=-1),
+)
+
+# By name: bounds of the actions, which a choice has not -> distribution.
+DISTRIBUTIONS: dict[str, Callable[[Array, Array], Distribution]] = {
+    "gaussian": make_gaussian,
+    "tanh-gaussian": make_tanh_gaussian,
+    "categorical": lambda low, high: CATEGORICAL,
+}
