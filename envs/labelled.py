@@ -13,7 +13,7 @@ from .task_sets import OneOf
 class Labelled(NamedTuple):
     """A task and its place among all of them."""
 
-    index: Array  # [] int
+    number: Array  # [] int
     task: Task
 
 
@@ -35,7 +35,7 @@ class LabelledEnv:
         return self._told(task, *self._env.step(state, action, task.task))
 
     def _told(self, task: Labelled, state: EnvState, timestep: TimeStep) -> tuple[EnvState, TimeStep]:
-        label = jax.nn.one_hot(task.index, self.spec.num_labels)
+        label = jax.nn.one_hot(task.number, self.spec.num_labels)
         return state, timestep._replace(obs=jnp.concatenate([timestep.obs, label]))
 
     def __getattr__(self, name: str) -> Any:

@@ -27,9 +27,6 @@ class PolicyConfig:
     """Network that gives the mean action, or the logits of discrete ones."""
     memory: MemoryConfig = MemoryConfig()
     """Sequence model before the network, which sees observation, previous action, previous reward and ends of episodes."""
-    condition: Condition = "input"
-    """What a memory or a belief says is the network's `input`; or the network sees the observation, and what they say
-    modulates it: `film` scales and shifts its hidden layers, `generated` adds to all its weights."""
     distribution: str = "gaussian"
     """`gaussian`: draws are clipped to the action bounds; `tanh-gaussian`: squashed into them, which must be finite.
     Either way, a draw of 1 is the upper bound. `categorical`: where actions are discrete; it has no standard deviation."""
@@ -43,6 +40,9 @@ class PolicyConfig:
     """Upper bound of the logarithm of the standard deviation."""
     normalize_obs: bool = False
     """Standardise observations, and the rewards that a memory sees, by their running mean and variance."""
+    condition: Condition = "input"
+    """What a memory or a belief says is the network's `input`; or the network sees the observation, and what they say
+    modulates it: `film` scales and shifts its hidden layers, `generated` adds to all its weights."""
     compute_dtype: Literal["float32", "bfloat16"] = "float32"
     """Precision of matrix products, and of activations between a network's layers, in policy, memory and critic alike.
     Parameters, recurrences, last layers, distributions and losses are float32 either way."""
@@ -80,7 +80,7 @@ class Policy(NamedTuple):
     arrange: Callable[[Array], Array]  # [E, T, ...] -> the leading axes of what `dist` gives for their context
     distribution: Distribution
     observe: Callable[[normalize.Stats, list[Transition]], normalize.Stats]  # takes note of what was observed
-    knowledge: Callable[[Any], Array] | None = None  # what memories [N, E, ...] know, [N, D]: a belief's mean, else all
+    knowledge: Callable[[Any], Array]  # what memories [N, E, ...] know, [N, D]: a belief's mean, else all
 
 
 class Head(NamedTuple):
@@ -127,6 +127,7 @@ def _make_memoryless(config: PolicyConfig, spec: EnvSpec, head: Head, distributi
         context=lambda stats, t: _flat(normalize.apply(stats, t.obs_tm1)),
         features=lambda params, obs: ((), obs),
         feature_size=spec.obs_dim,
+        knowledge=lambda carry: jnp.zeros((0, 0)),
         head=head.apply,
         dist=head.apply,
         arrange=_flat,

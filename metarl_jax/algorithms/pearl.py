@@ -278,7 +278,7 @@ def make_elbo(config: PearlConfig, encoder: Encoder, soft_loss: Callable) -> Cal
 
 def forget(state: RunState) -> RunState:
     """The state but what actor and critics learn from."""
-    knowledge: Knowledge = state.kept.by_task
+    knowledge = state.kept.by_task
     memory = knowledge.memory._replace(replay=())
     return state._replace(kept=state.kept._replace(by_task=knowledge._replace(memory=memory)))
 

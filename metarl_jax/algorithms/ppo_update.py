@@ -185,6 +185,6 @@ def run_epochs(
     state, metrics = jax.lax.scan(step, state, orders.reshape(config.epochs * config.minibatches, -1))
     first, last = (jax.tree.map(lambda x, i=i: x[i], metrics) for i in (0, -1))
     if config.kl_target > 0.0:
-        kl_coef = losses.adapt_kl_coef(weights.kl, last["kl"], config.kl_target)
+        kl_coef = losses.adapt_kl_coef(state.kept.shared.kl_coef, last["kl"], config.kl_target)
         state = state._replace(kept=state.kept._replace(shared=Penalty(kl_coef)))
     return state, last | {"first_ratio_error": first["ratio_error"], "kl_coef": state.kept.shared.kl_coef}

@@ -197,8 +197,8 @@ def make_loss(config: Rl2Config, policy: Policy, model: ActorCritic, decoder: De
             return total, metrics
         inputs, beliefs = batch.context.inputs, said.features[..., -2 * config.belief.latent :]
         choice = experience.choice._replace(noise=experience.choice.noise[:, rows])
-        trials = [of_trials(x, len(rows)) for x in (inputs, beliefs)]
-        elbo_loss, parts = decoder.elbo(params["decoder"], *trials, choice)
+        inputs, beliefs = (of_trials(x, len(rows)) for x in (inputs, beliefs))
+        elbo_loss, parts = decoder.elbo(params["decoder"], inputs, beliefs, choice)
         return total + elbo_loss, metrics | parts
 
     return loss

@@ -103,14 +103,14 @@ def _draw(found: embedding.Embedding, method: str, path: Path) -> None:
         placed = (
             TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(flat).reshape(*later.shape[:2], 2)
         )
-        axes = ("t-SNE 1", "t-SNE 2")
+        axes = ["t-SNE 1", "t-SNE 2"]
     else:
         placed, share = embedding.principal(later)
-        axes = tuple(f"component {i + 1} ({100 * share[i]:.0f} % of the variance)" for i in range(2))
+        axes = [f"component {i + 1} ({100 * share[i]:.0f} % of the variance)" for i in range(2)]
     numbers = found.tasks[0]
     colours, what = numbers[:, 0], "the task's number"
     if numbers.shape[1] == 2:
         colours, what = np.degrees(np.arctan2(numbers[:, 1], numbers[:, 0])), "direction of the goal (degrees)"
     elif numbers.shape[1] > 2:
         what = "the task's first number"
-    embeddings.scatter(placed, colours, found.families, (*axes, what), path)
+    embeddings.scatter(placed, colours, found.families, [*axes, what], path)

@@ -108,8 +108,9 @@ def line_search(
         moved = optax.tree.add_scale(params, -size, step)
         parts = measure(moved)
         accepted = (parts["surrogate"] < before["surrogate"]) & (parts["kl"] <= config.max_kl)  # not where they are nan
-        found = optax.tree.where(accepted, (moved, parts, size), (params, before, jnp.zeros_like(size)))
-        return Search(*found, search.tries + 1, accepted)
+        old = (params, before, jnp.zeros_like(size))
+        chosen, parts, size = optax.tree.where(accepted, (moved, parts, size), old)
+        return Search(chosen, parts, size, search.tries + 1, accepted)
 
     def goes_on(search: Search) -> Array:
         return ~search.accepted & (search.tries < config.max_tries)

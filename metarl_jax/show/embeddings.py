@@ -1,5 +1,6 @@
 """What an agent knows of its tasks, as a figure and a table."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,16 +34,14 @@ def print_relations(rows: list[dict[str, Any]], title: str) -> None:
     Console(**NOT_MARKUP).print(table)
 
 
-def scatter(
-    points: np.ndarray, colours: np.ndarray, families: list[str], labels: tuple[str, str, str], path: Path
-) -> None:
+def scatter(points: np.ndarray, colours: np.ndarray, families: list[str], labels: Sequence[str], path: Path) -> None:
     """A panel for each adaptation step, a point for each task: coloured by a number of the task, or by its environment.
 
     Args:
       points: `[K, N, 2]`, after steps 1 to K.
       colours: `[N]`, that number.
       families: `[N]`, names; more than one, and they are the colours.
-      labels: of the axes, and of the number.
+      labels: of the two axes, and of the number.
       path: of the figure.
     """
     figure = Figure(figsize=(4.2 * len(points) + 1.4, 4.0), layout="constrained")

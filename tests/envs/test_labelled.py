@@ -15,13 +15,13 @@ def test_labels_of_a_family():
     env, bare = make("point/promp/one-hot"), make("point/promp")
     assert (env.spec.name, env.spec.num_labels, env.spec.obs_dim) == ("point/promp/one-hot", 4, bare.spec.obs_dim + 4)
     tasks = rollout.sample_tasks(env, jax.random.key(0), 4)
-    assert sorted(np.asarray(tasks.index).tolist()) == [0, 1, 2, 3]
+    assert sorted(np.asarray(tasks.number).tolist()) == [0, 1, 2, 3]
     for row in range(4):
         task = jax.tree.map(lambda x, row=row: x[row], tasks)
-        np.testing.assert_array_equal(task.task, bare.tasks[task.index])
+        np.testing.assert_array_equal(task.task, bare.tasks[task.number])
         state, timestep = env.reset(jax.random.key(1), task)
         expected, before = bare.reset(jax.random.key(1), task.task)
-        label = np.eye(4)[task.index]
+        label = np.eye(4)[task.number]
         np.testing.assert_array_equal(timestep.obs, np.concatenate([before.obs, label]))
         action = jnp.array([0.1, -0.05])
         (_, after), (_, bare_after) = env.step(state, action, task), bare.step(expected, action, task.task)
