@@ -74,7 +74,7 @@ def natural_step(config: TrustRegionConfig, gradient: Params, product: Callable[
         return optax.tree.add_scale(product(vector), config.damping, vector)
 
     tiny = jnp.finfo(jnp.result_type(float)).tiny  # so that a gradient of 0 gives a step of 0
-    s, _ = cg(damped, gradient, maxiter=config.cg_iterations)
+    s, _ = cg(damped, gradient, tol=1e-10, maxiter=config.cg_iterations)  # rllab's: in single precision, all iterations
     image = damped(s)
     size = jnp.sqrt(2.0 * config.max_kl / jnp.maximum(optax.tree.vdot(s, image), tiny))
     residual = optax.tree.norm(optax.tree.sub(image, gradient)) / jnp.maximum(optax.tree.norm(gradient), tiny)
