@@ -323,7 +323,7 @@ def test_help_lists_names(metarl, monkeypatch, command):
     ("words", "completed"),
     [
         (["tr"], "train"),
-        (["train", "nav-m"], "nav-maml"),
+        (["train", "nav-m"], "nav-maml nav-maml-trpo"),
         (["train", "nav-maml", "--algorithm.inner.s"], "--algorithm.inner.steps --algorithm.inner.surrogate"),
         (["train", "nav-maml", "--algorithm.inner.surrogate", ""], "ratio log_prob"),
         (["train", "--policy.memory.name", "l"], "lru lstm"),
