@@ -24,7 +24,7 @@ from metarl_jax.policies import PolicyConfig, make_policy
 from metarl_jax.types import Kept, Params
 
 NAN = float("nan")
-CONFIG = TrustRegionConfig(damping=1e-2, cg_iterations=60)
+CONFIG = TrustRegionConfig(damping=0.1, cg_iterations=60)
 EXACT = TrustRegionConfig(damping=0.0, cg_iterations=30)
 
 
@@ -214,11 +214,11 @@ def test_outer_step_against_dense_algebra(make_problem, outer, scale):
 
     state = init_run_state(problem.meta, optax.identity(), normalize.init(2), Kept())
     params, metrics = run(state._replace(lr_scale=jnp.array(scale)))
-    np.testing.assert_allclose(flat(params), problem.start - tries[first] * full, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(flat(params), problem.start - tries[first] * full, rtol=0.0, atol=1e-4)  # steps of tenths
     expected = {"step_size": tries[first], "backtracks": first, "accepted": 1.0, "surrogate": after[first]}
     expected |= {"kl": parts["kl"][first], "surrogate_before": before, "outer_grad_norm": np.linalg.norm(gradient)}
     for name, value in expected.items():
-        np.testing.assert_allclose(metrics[name], value, rtol=1e-4, atol=1e-9, err_msg=name)
+        np.testing.assert_allclose(metrics[name], value, rtol=1e-3, atol=1e-9, err_msg=name)
     assert metrics["cg_residual"] < 1e-4
 
 
