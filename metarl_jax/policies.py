@@ -12,7 +12,7 @@ import numpy as np
 from .errors import ConfigError, lookup
 from .learning import normalize
 from .learning.distributions import DISTRIBUTIONS, Categorical, Dist, Distribution, Gaussian
-from .networks import MemoryConfig, Network, NetworkConfig, make_memory, make_network
+from .networks import MemoryConfig, NetworkConfig, make_memory, make_network
 from .networks.labels import Inputs, LabelConfig, make_inputs
 from .rollout import Act, ActionSample
 from .types import Array, EnvSpec, History, Key, Params, Transition
@@ -91,8 +91,10 @@ def make_policy(config: PolicyConfig, spec: EnvSpec, inputs: Inputs | None = Non
     `params["vectors"]`.
     """
     distribution = _make_distribution(config, spec)
-    make_head = _make_categorical_head if spec.discrete else _make_gaussian_head
-    head = make_head(config, spec, inputs or make_inputs(LabelConfig(), spec))
+    if spec.discrete:
+        head = _make_categorical_head(config, spec)
+    else:
+        head = _make_gaussian_head(config, spec, inputs or make_inputs(LabelConfig(), spec))
     make = _make_memoryless if config.memory.name == "none" else _make_remembering
     return make(config, spec, head, distribution)
 
@@ -149,27 +151,19 @@ def _make_remembering(config: PolicyConfig, spec: EnvSpec, head: Head, distribut
     )
 
 
-def _make_network(config: PolicyConfig, inputs: Inputs, out_dim: int) -> Network:
-    # A small last layer: first actions are near zero, or equally likely, whatever the observation.
-    make = functools.partial(make_network, config.network, out_scale=0.01, compute_dtype=config.compute_dtype)
-    return inputs.network(make, out_dim)
-
-
-def _make_categorical_head(config: PolicyConfig, spec: EnvSpec, inputs: Inputs) -> Head:
-    network = _make_network(config, inputs, spec.action_dim)
-
-    def init(key: Key, in_dim: int) -> Params:
-        return {"logits": network.init(key, in_dim + inputs.added)}
-
-    def apply(params: Params, features: Array) -> Categorical:
-        vectors = jax.lax.stop_gradient(params.get("vectors"))
-        return Categorical(network.apply(params["logits"], inputs.see(vectors, features)))
-
-    return Head(init, apply)
+def _make_categorical_head(config: PolicyConfig, spec: EnvSpec) -> Head:
+    # A small last layer: first actions are about equally likely whatever the observation.
+    network = make_network(config.network, spec.action_dim, 0.01, config.compute_dtype)
+    return Head(
+        lambda key, in_dim: {"logits": network.init(key, in_dim)},
+        lambda params, features: Categorical(network.apply(params["logits"], features)),
+    )
 
 
 def _make_gaussian_head(config: PolicyConfig, spec: EnvSpec, inputs: Inputs) -> Head:
-    network = _make_network(config, inputs, spec.action_dim * (2 if config.state_std else 1))
+    # A small last layer: first actions are near zero whatever the observation.
+    make = functools.partial(make_network, config.network, out_scale=0.01, compute_dtype=config.compute_dtype)
+    network = inputs.network(make, spec.action_dim * (2 if config.state_std else 1))
     lowest, span = config.min_log_std, config.max_log_std - config.min_log_std
     share = (config.init_log_std - lowest) / span
     first_logit = np.log(share / (1.0 - share))
