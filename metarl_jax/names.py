@@ -24,7 +24,7 @@ PRESETS = {
     "nav-sparse-rl2-s5": "RL^2 with an S5 memory on sparse 2-D navigation: the first episode explores",
     "recall-rl2-s5": "PPO with an S5 memory in a corridor of 200 steps; the first observation says how to answer the last",
     "bandit-rl2": "RL^2 with a GRU on bandits of 5 arms and 10 pulls, of which the optimum is known (`metarl bench optimum`)",
-    "mdp-rl2": "... on tabular MDPs, 10 episodes of 10 steps",
+    "mdp-rl2": "... on tabular MDPs, 10 episodes of 10 steps; 205 M steps, for a GPU",
     "cheetah-vel-rl2": "RL^2 with a GRU on HalfCheetah-velocity, 200 steps per episode, two per trial",
     "cheetah-dir-rl2-s5": "RL^2 with an S5 memory on HalfCheetah-direction",
     "ml1-reach-rl2": "RL^2 with an S5 memory on Meta-World's reach, goal hidden; judged on ML1's 50 test goals, 500 steps",

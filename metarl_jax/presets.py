@@ -222,22 +222,10 @@ def _small_memory(name: str) -> PolicyConfig:
     return PolicyConfig(memory=MemoryConfig(name, width=64, state=32), network=NetworkConfig(hidden=(64,)))
 
 
-def _tabular_rl2(env: str, iterations: int, width: int, entropy_coef: float, **knobs) -> ExperimentConfig:
-    return ExperimentConfig(
-        preset="",
-        env=env,
-        iterations=iterations,
-        window=10,
-        policy=PolicyConfig(NetworkConfig(hidden=(width,)), MemoryConfig("gru", width=width), "categorical"),
-        evaluation=EvaluationConfig(tasks=200),
-        algorithm=Rl2Config(
-            envs_per_task=1,
-            shared_memory=True,
-            update=PpoUpdateConfig(epochs=4, minibatches=4, entropy_coef=entropy_coef),
-            optimizer=OptimizerConfig(lr=3e-3, max_grad_norm=0.5, lr_schedule="linear"),
-            **knobs,
-        ),
-    )
+def _tabular_rl2(env: str, iterations: int, width: int, algorithm: Rl2Config) -> ExperimentConfig:
+    policy = PolicyConfig(NetworkConfig(hidden=(width,)), MemoryConfig("gru", width=width), "categorical")
+    judged = EvaluationConfig(tasks=200)
+    return ExperimentConfig("", env, algorithm, iterations, window=10, policy=policy, evaluation=judged)
 
 
 _NAVIGATION_OPTIMIZER = OptimizerConfig(lr=3e-3, lr_schedule="cosine")
@@ -340,9 +328,34 @@ _CONFIGS: dict[str, ExperimentConfig] = {
             optimizer=OptimizerConfig(lr=2e-3, max_grad_norm=0.5, lr_schedule="linear"),
         ),
     ),
-    "bandit-rl2": _tabular_rl2("bandit/5", 400, 32, 5e-2, num_tasks=1024, episodes=1, chunk=10),
+    "bandit-rl2": _tabular_rl2(
+        "bandit/5",
+        iterations=400,
+        width=32,
+        algorithm=Rl2Config(
+            num_tasks=1024,
+            envs_per_task=1,
+            episodes=1,
+            chunk=10,
+            shared_memory=True,
+            update=PpoUpdateConfig(epochs=4, minibatches=4, entropy_coef=5e-2),
+            optimizer=OptimizerConfig(lr=3e-3, max_grad_norm=0.5, lr_schedule="linear"),
+        ),
+    ),
     "mdp-rl2": _tabular_rl2(
-        "mdp", 600, 64, 1e-2, num_tasks=128, episodes=10, critic=CriticConfig(coef=1.0, reward_scale=0.1)
+        "mdp",
+        iterations=1000,
+        width=256,  # 50 pairs of state and action, of each a sum and a count
+        algorithm=Rl2Config(
+            num_tasks=2048,
+            envs_per_task=1,
+            episodes=10,
+            gae_lambda=0.3,
+            critic=CriticConfig(coef=1.0, reward_scale=0.1),
+            shared_memory=True,
+            update=PpoUpdateConfig(epochs=4, minibatches=8, entropy_coef=1e-2),
+            optimizer=OptimizerConfig(lr=5e-4, max_grad_norm=0.5, lr_schedule="linear"),
+        ),
     ),
     "cheetah-vel-rl2": _RL2,
     "cheetah-dir-rl2-s5": dataclasses.replace(

@@ -39,14 +39,17 @@ class Echo:
 
 def test_a_rollout():
     """Draws are one-hot; the environment gets their index, a memory sees them with what they earned."""
-    env, shape = Echo(), (4, 5)
+    env, shape, tasks = Echo(), (4, 5), jnp.array([0, 1, 2, 2])
     policy = make_policy(REMEMBERING, env.spec)
-    params, tasks = policy.init(jax.random.key(0)), jnp.array([0, 1, 2, 2])
-    start = rollout.start(
-        env, tasks, jax.random.key(1), shape, rollout.no_history(env.spec, shape, policy.init_carry(shape))
-    )
-    act = make_act(policy, policy.init_stats(), params, None)
-    _, t = jax.jit(lambda key: rollout.collect(env, act, tasks, start, key, 16))(jax.random.key(2))
+
+    @jax.jit
+    def go(key, tasks):
+        history = rollout.no_history(env.spec, shape, policy.init_carry(shape))
+        start = rollout.start(env, tasks, key, shape, history)
+        act = make_act(policy, policy.init_stats(), policy.init(key), None)
+        return rollout.collect(env, act, tasks, start, key, 16)[1]
+
+    t = go(jax.random.key(0), tasks)
     action = np.asarray(t.action_tm1)
     assert action.shape == (4, 5, 16, 3) and set(np.unique(action)) == {0.0, 1.0} and (action.sum(axis=-1) == 1).all()
     np.testing.assert_array_equal(t.obs_t[..., 0], action.argmax(axis=-1))

@@ -209,6 +209,7 @@ def test_labels_of_families_that_are_not_tested():
         ({"action_dim": 3}, "actions 4 and 3"),
         ({"action_low": (-2.0,) * 4}, "lowest actions"),
         ({"action_high": (2.0,) * 4}, "highest actions"),
+        ({"discrete": True}, "actions are discrete False and True"),
         ({"has_success": False}, "success is defined True and False"),
     ],
 )

@@ -61,6 +61,8 @@ def test_trained_as_judged(config, make_point, monkeypatch):
     """As many adaptation steps, on as many episodes, as an iteration takes: seen from the shapes of both."""
     horizon = getattr(config.algorithm, "chunk", 6)
     env, seen, adapted = make_point(horizon), [], []
+    if config.policy.distribution == "categorical":  # the point's actions are numbers
+        config = dataclasses.replace(config, policy=dataclasses.replace(config.policy, distribution="gaussian"))
     algorithm = make_algorithm(config.algorithm, env, config.policy, config.iterations)
     real, key = rollout.collect, jax.random.key(0)
 

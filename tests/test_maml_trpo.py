@@ -214,7 +214,9 @@ def test_outer_step_against_dense_algebra(make_problem, outer, scale):
 
     state = init_run_state(problem.meta, optax.identity(), normalize.init(2), Kept())
     params, metrics = run(state._replace(lr_scale=jnp.array(scale)))
-    np.testing.assert_allclose(flat(params), problem.start - tries[first] * full, rtol=0.0, atol=1e-4)  # steps of tenths
+    np.testing.assert_allclose(
+        flat(params), problem.start - tries[first] * full, rtol=0.0, atol=1e-4
+    )  # steps of tenths
     expected = {"step_size": tries[first], "backtracks": first, "accepted": 1.0, "surrogate": after[first]}
     expected |= {"kl": parts["kl"][first], "surrogate_before": before, "outer_grad_norm": np.linalg.norm(gradient)}
     for name, value in expected.items():

@@ -142,6 +142,7 @@ def test_measure(monkeypatch):
             config = dataclasses.replace(preset.config, iterations=2, algorithm=algorithm)
             monkeypatch.setitem(presets.PRESETS, name, preset._replace(config=config))
     monkeypatch.setattr(optimum, "TASKS", 200)
+    monkeypatch.setattr(optimum, "HOURS_ON_CPU", ())
     rows = optimum.measure()
     by_player = {(row["preset"], row["player"]): row for row in rows}
     assert len(by_player) == len(rows) == 7 + 4

@@ -45,9 +45,7 @@ class Distribution(NamedTuple):
     log_prob: Callable[[Dist, Array], Array]  # of a raw action's image, [...]
     entropy: Callable[[Dist], Array]  # [...]
     kl: Callable[[Dist, Dist], Array]  # KL(p || q), [...]
-    to_env: Callable[
-        [Array], Array
-    ]  # raw action -> action within the environment's bounds; of one-hot [..., n], index [...]
+    to_env: Callable[[Array], Array]  # raw action -> action within the environment's bounds, or its index [...]
 
 
 def gaussian_sample(key: Key, dist: Gaussian) -> Array:
@@ -152,7 +150,7 @@ CATEGORICAL = Distribution(
     lambda raw: jnp.argmax(raw, axis=-1),
 )
 
-# By name: bounds of the actions, which a choice has not -> distribution.
+# By name, made of the bounds of actions, which discrete ones do not have.
 DISTRIBUTIONS: dict[str, Callable[[Array, Array], Distribution]] = {
     "gaussian": make_gaussian,
     "tanh-gaussian": make_tanh_gaussian,
