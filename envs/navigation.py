@@ -25,6 +25,9 @@ class Navigation(NamedTuple):
     sample_goal: Callable[[Key], Array]
     reward: Callable[[Array, Array, Array], Array]  # (position before, position after, goal) -> []
     horizon: int
+    shaped_reward: Callable[[Array, Array, Array], Array] | None = (
+        None  # for algorithms that can learn from another one
+    )
     action_limit: float = 0.1
     start_range: float = 0.0  # the start is uniform in a square of this half side
     goal_tolerance: float = 0.0  # an episode ends where both offsets to the goal are smaller
@@ -53,12 +56,15 @@ class NavigationEnv:
 
     def reset(self, key: Key, task: Task) -> tuple[Array, TimeStep]:
         position = self._rules.start_range * jax.random.uniform(key, (2,), minval=-1.0, maxval=1.0)
-        return position, TimeStep(position, jnp.zeros(()), jnp.array(False))
+        info = {} if self._rules.shaped_reward is None else {"shaped_reward": jnp.zeros(())}
+        return position, TimeStep(position, jnp.zeros(()), jnp.array(False), info)
 
     def step(self, state: Array, action: Array, task: Task) -> tuple[Array, TimeStep]:
         position = state + action
         terminated = (jnp.abs(position - task) < self._rules.goal_tolerance).all()
-        return position, TimeStep(position, self._rules.reward(state, position, task), terminated)
+        shaped = self._rules.shaped_reward
+        info = {} if shaped is None else {"shaped_reward": shaped(state, position, task)}
+        return position, TimeStep(position, self._rules.reward(state, position, task), terminated, info)
 
 
 def distance(position: Array, goal: Array) -> Array:
@@ -97,7 +103,6 @@ def sample_half_circle(key: Key) -> Array:
 
 
 POINT = Navigation(sample_square(1.0), dense_reward, horizon=20, start_range=1.0)
-# PEARL trains on the dense reward and tests on the sparse one; here both are sparse.
 POINT_SPARSE = Navigation(sample_half_circle, radius_reward, horizon=20)
 POINT_CORNERS = Navigation(sample_corner, dense_reward, horizon=100, action_limit=0.2, start_range=0.2)
 
@@ -107,7 +112,8 @@ NAVIGATIONS = {
     "point/maml": Navigation(sample_square(0.5), dense_reward, horizon=100, goal_tolerance=0.01),
     "point/promp": POINT_CORNERS,
     "point-sparse": POINT_SPARSE,
-    "point-sparse/pearl": POINT_SPARSE._replace(num_tasks=(80, 20)),
+    # PEARL's actor and critics learn from the dense reward; what it knows of a task, and is judged by, is the sparse one.
+    "point-sparse/pearl": POINT_SPARSE._replace(num_tasks=(80, 20), shaped_reward=dense_reward),
     "point-sparse/promp": POINT_CORNERS._replace(reward=progress_reward),
     "point-sparse/varibad": POINT_SPARSE._replace(horizon=100),
 }

@@ -128,6 +128,7 @@ def collect(
             return_t=episode_return,
             success_t=solved,
             unstable_t=timestep.unstable,
+            shaped_t=timestep.info.get("shaped_reward"),
         )
         history = History(carry, sample.raw, timestep.reward, last)
         ahead = RolloutState(env_state, timestep.obs, time, episode_return, solved, history)

@@ -40,7 +40,9 @@ class TimeStep(NamedTuple):
     obs: Array  # [obs_dim]
     reward: Array  # []; 0 after a reset
     terminated: Array  # [] bool; the task itself ended the episode (a time limit does not)
-    info: dict[str, Array] = {}  # noqa: RUF012 -- scalars by name, such as "success"; which ones is fixed per environment
+    # Scalars by name; which ones is fixed per environment. "success": whether the step solved the task. "shaped_reward": what
+    # off-policy actors and critics learn from in training in place of a reward that is rarely earned.
+    info: dict[str, Array] = {}  # noqa: RUF012
     unstable: Array | None = None  # [] bool; the simulation blew up, so that nothing else here counts; None: it cannot
 
 
@@ -106,6 +108,7 @@ class Transition(NamedTuple):
     unstable_t: Array | None = (
         None  # [] bool: the simulation blew up: reward_t is 0, obs_t is obs_tm1, and the episode is cut off
     )
+    shaped_t: Array | None = None  # []: the shaped reward, where the environment has one
 
 
 class Kept(NamedTuple):

@@ -15,6 +15,7 @@ from metarl_jax.algorithms.off_policy import Experience
 from metarl_jax.algorithms.pearl import PearlConfig
 from metarl_jax.algorithms.q_critic import QCriticConfig
 from metarl_jax.algorithms.soft import make_loss
+from metarl_jax.envs import make
 from metarl_jax.errors import ConfigError
 from metarl_jax.learning import normalize
 from metarl_jax.learning.optim import OptimizerConfig
@@ -198,6 +199,21 @@ def test_contexts_are_what_knew_nothing(make_point, tiny_algorithms, policy_for)
     np.testing.assert_array_equal(knowledge.memory.replay.filled, 2 * 3 * env.spec.horizon)
     kept = np.asarray(knowledge.memory.replay.rows.reward)[:, 3 * env.spec.horizon : 5 * env.spec.horizon]
     np.testing.assert_array_equal(np.asarray(knowledge.context.rows.reward), kept)
+
+
+def test_a_shaped_reward_teaches_and_is_not_told(tiny_algorithms, policy_for):
+    """Sparse navigation as PEARL has it: actor and critics learn from distances, contexts and outcomes hold what was earned."""
+    config, env = dataclasses.replace(tiny_algorithms["pearl"], num_tasks=8), make("point-sparse/pearl")
+    algorithm = make_algorithm(config, env, policy_for("pearl"), 1)
+    state, _ = jax.jit(algorithm.iterate)(algorithm.init(jax.random.key(0)), jax.random.key(1))
+    knowledge = state.kept.by_task
+    goals = np.asarray(knowledge.memory.standing)[:, None]
+    learned, context = knowledge.memory.replay.rows, knowledge.context.rows
+    filled = 3 * env.spec.horizon
+    away = np.linalg.norm(np.asarray(learned.next_obs)[:, :filled] - goals, axis=-1)
+    np.testing.assert_allclose(np.asarray(learned.reward)[:, :filled], -away, rtol=1e-6)
+    away = np.linalg.norm(np.asarray(context.next_obs) - goals, axis=-1)
+    np.testing.assert_allclose(np.asarray(context.reward), np.where(away <= 0.2, 1.0 - away, 0.0), rtol=1e-6)
 
 
 def test_learns_to_tell_tasks_apart(make_point):

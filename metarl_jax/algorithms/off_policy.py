@@ -78,9 +78,16 @@ def experience(transitions: Transition, gamma: float, n: int) -> Experience:
     return jax.tree.map(lambda x: x.reshape(len(x), -1, *x.shape[3:]), rows)
 
 
+def learnable(transitions: Transition) -> Transition:
+    """With the shaped reward, where there is one, in place of the task's own."""
+    shaped = transitions.shaped_t
+    return transitions if shaped is None else transitions._replace(reward_t=shaped)
+
+
 def remember(memory: Memory, transitions: Transition, gamma: float, n: int) -> Memory:
-    """Adds transitions `[N, E, T]`, which go on where those before ended."""
-    t, rows = transitions, experience(transitions, gamma, n)
+    """Adds transitions `[N, E, T]`, which go on where those before ended; with shaped rewards, where there are such."""
+    t = learnable(transitions)
+    rows = experience(t, gamma, n)
 
     def add_up(so_far: Array, step: tuple[Array, Array]) -> tuple[Array, Array]:
         reward, last = step
