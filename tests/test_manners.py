@@ -99,6 +99,7 @@ def test_what_answers_at_once_needs_no_jax(word):
 def test_everything_that_can_be_made_has_a_name_and_a_line_about_it():
     tables = {"PRESETS": presets.PRESETS, "ALGORITHMS": ALGORITHMS, "NETWORKS": NETWORKS, "MEMORIES": MEMORIES}
     tables |= {"DISTRIBUTIONS": DISTRIBUTIONS}
+    assert presets._CONFIGS.keys() == presets.PRESETS.keys()
     for table, made in tables.items():
         assert list(getattr(names, table)) == list(made) and all(getattr(names, table).values())
 

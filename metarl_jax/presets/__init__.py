@@ -20,7 +20,7 @@ class Preset(NamedTuple):
 
 _CONFIGS = maml.CONFIGS | rl2.CONFIGS | off_policy.CONFIGS | ppo.CONFIGS
 PRESETS = {
-    name: Preset(dataclasses.replace(config, preset=name), names.PRESETS[name]) for name, config in _CONFIGS.items()
+    name: Preset(dataclasses.replace(_CONFIGS[name], preset=name), summary) for name, summary in names.PRESETS.items()
 }
 
 
