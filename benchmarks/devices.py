@@ -29,6 +29,7 @@ _CALLED = re.compile(r"(?:body|to_apply|calls|true_computation|false_computation
 _BRANCHES = re.compile(r"branch_computations=\{([^}]*)\}")
 _TRIPS = re.compile(r'known_trip_count":\{"n":"(\d+)"')
 
+
 class Op(NamedTuple):
     kind: str
     shape: str
@@ -36,23 +37,30 @@ class Op(NamedTuple):
     times: int
     size: int
 
+
 def collectives(program):
     bodies = dict(_computations(program))
-    def of(name,times):
+
+    def of(name, times):
         for line in bodies.get(name, ()):
-            if m:=_COLLECTIVE.search(line):
-                md=re.search(r'op_name="([^"]*)"',line)
-                yield Op(m[1], line.split(' = ')[1].split(m[1])[0], md[1] if md else '', times, num_bytes(line))
+            if m := _COLLECTIVE.search(line):
+                md = re.search(r'op_name="([^"]*)"', line)
+                yield Op(m[1], line.split(" = ")[1].split(m[1])[0], md[1] if md else "", times, num_bytes(line))
                 continue
             called = _CALLED.findall(line) + [
                 n.strip(" %") for names in _BRANCHES.findall(line) for n in names.split(",")
             ]
             trips = _TRIPS.search(line)
-            for c in called: yield from of(c,times*(int(trips[1]) if trips else 1))
-    (entry,) = [name for name in bodies if re.search(rf"^ENTRY %?{re.escape(name)}\b", program, re.MULTILINE)]
-    yield from of(entry,1)
+            for c in called:
+                yield from of(c, times * (int(trips[1]) if trips else 1))
 
-def communicated(program): return sum(o.times*o.size for o in collectives(program))
+    (entry,) = [name for name in bodies if re.search(rf"^ENTRY %?{re.escape(name)}\b", program, re.MULTILINE)]
+    yield from of(entry, 1)
+
+
+def communicated(program):
+    return sum(o.times * o.size for o in collectives(program))
+
 
 def num_bytes(line: str) -> int:
     """Of what an instruction of a compiled program gives back; 0 of a line that is none. A tuple is all of its arrays."""

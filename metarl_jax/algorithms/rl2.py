@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from .. import rollout
+from .. import rollout, sharding
 from ..errors import ConfigError, nearest_divisors
 from ..learning import losses, returns
 from ..learning.distributions import Dist
@@ -136,7 +136,8 @@ def make(config: Rl2Config, env: MetaEnv | Suite, policy_config: PolicyConfig, i
         start = rollout.start(env, tasks, key_start, shape, history)
         act = make_act(policy, state.obs_stats, state.params["policy"], None)
         _, transitions = rollout.collect(env, act, tasks, start, key_run, num_steps)
-        experience, choice = prepare(config, model, state, transitions), None
+        of_device = sharding.over_rows(lambda t, state: prepare(config, model, state, t), config.num_tasks)
+        experience, choice = of_device(transitions, state), None
         if config.belief.latent:
             key_update, key_choice = jax.random.split(key_update)
             choice = choose(config.belief, key_choice, num_steps, shape[0] * shape[1])
