@@ -34,8 +34,8 @@ class MamlPpoConfig:
     inner_kl_coef: float = 0.0
     """Weight of KL(old || new) of the policies before adaptation (ProMP's penalty)."""
     task_chunks: int | None = None
-    """Parts of a minibatch of tasks whose meta-gradients are taken one after the other: as many times less memory for
-    them, and the same mean. What is sampled, and the adaptation that samples, is of all tasks at once nevertheless.
+    """Parts of a device's share of a minibatch of tasks whose meta-gradients are taken one after the other: as many times less
+    memory for them, and the same mean. What is sampled, and the adaptation that samples, is of all tasks at once nevertheless.
     None: on CPU parts of at most 4 tasks per device, which stay in the caches; elsewhere one part."""
     update: PpoUpdateConfig = PpoUpdateConfig(clip=0.3)
     """Outer update."""

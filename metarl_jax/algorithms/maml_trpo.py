@@ -31,7 +31,7 @@ class MamlTrpoConfig:
     first_order: bool = False
     """Take the inner gradient as a constant, in the surrogate and in the KL."""
     task_chunks: int | None = None
-    """Parts of the tasks whose gradients and products with the Hessian are taken one after the other: as many times less
+    """Parts of a device's tasks whose gradients and products with the Hessian are taken one after the other: as many times less
     memory for them, and the same mean. None: on CPU parts of at most 4 tasks per device; elsewhere one part."""
     trust_region: TrustRegionConfig = TrustRegionConfig()
     """Outer step."""

@@ -126,7 +126,7 @@ def mean_over_chunks(
       fn: rows of a chunk, `given` -> a tree like `like`, a mean over these rows, and metrics of them.
       like: what the tree is like.
       rows: all of them, `[R, ...]`.
-      given: what `fn` is told besides: a tracer that it closed over would be another device's.
+      given: what else `fn` depends on, the same on every device; it must not close over traced arrays.
       chunks: that each device's rows are cut into; divides R. Where R / chunks cannot be split over the devices, each computes
         all of it.
     """
