@@ -27,6 +27,9 @@ BENCHMARKS = {
         "throughput", "MAML-PPO by environment, physics backend and number of tasks, learning included"
     ),
     "scaling": Entry("scaling", "time of a meta-iteration over the number of tasks, and the exponent"),
+    "devices": Entry(
+        "devices", "an iteration over 1 to 8 devices: time, bytes that they tell each other, largest array"
+    ),
     "peers": Entry("peers", "Meta-World stepping and MAML-PPO on ML10, beside the packages that are installed"),
     "physics": Entry(
         "physics", "environment steps per second of each physics backend, beside a bare mujoco.rollout loop"

@@ -46,10 +46,11 @@ class MetaIteration:
         self.env_steps = seeds * self.algorithm.env_steps_per_iteration
         keys = jax.tree.map(lambda *keys: jnp.stack(keys), *[window.run_keys(config.seed + i) for i in range(seeds)])
         start = time.perf_counter()
-        self.states, self._iterate, _ = window.begin(
+        self.states, self._iterate, self.compiled = window.begin(
             self.algorithm, keys, 1, sharding.make_mesh(devices, sharding.SEED if seeds > 1 else sharding.TASK)
         )
         self.compile_seconds = time.perf_counter() - start
+        self.num_params = sum(x.size for x in jax.tree.leaves(self.states.params)) // seeds
 
     def __call__(self) -> None:
         self.states, _ = jax.block_until_ready(self._iterate(self.states, 1))

@@ -1,9 +1,10 @@
 """Many devices: one run's tasks are split over the axis `task` of a mesh, parameters are on every device; several runs, each with
 its seed, over the axis `seed`.
 
-The compiler splits what is written for one device, and sums gradients and statistics over devices. Environments are split
-by hand (`over_tasks`), because a simulator on the host would otherwise get the whole batch in one call, and so are runs
-(`over_seeds`), which have nothing to say to each other. Without a mesh (`use_mesh`) everything here leaves its argument as
+The compiler splits what is written for one device, and sums statistics over devices. Environments are split by hand
+(`over_tasks`), because a simulator on the host would otherwise get the whole batch in one call; updates (`over_rows`), because
+it would gather a minibatch on every device, and sum gradients in every step of a loop; and runs (`over_seeds`), which have
+nothing to say to each other. Without a mesh (`use_mesh`) everything here leaves its argument as
 it is. Random numbers do not depend on how arrays are split.
 """
 
@@ -91,15 +92,27 @@ def over_tasks(fn: Callable) -> Callable:
     return _over(TASK, fn)
 
 
+def over_rows(fn: Callable, num_rows: int) -> Callable:
+    """`fn(rows, *whole)` so that each device computes it for its own rows of a batch, leaves `[R, ...]`, and is given the rest
+    whole; what it gives stands one after the other, as for `over_tasks`.
+
+    Where `num_rows`, R or a share of it, cannot be split evenly over the devices, each computes all of it.
+    """
+    if num_rows % task_devices():
+        return fn
+    return lambda rows, *whole: _over(TASK, fn, (PartitionSpec(TASK), *[PartitionSpec()] * len(whole)))(rows, *whole)
+
+
 def over_seeds(fn: Callable) -> Callable:
     """`fn` of trees of arrays `[S, ...]` and to such, so that each device computes it for its own runs."""
     return _over(SEED, fn)
 
 
-def _over(axis: str, fn: Callable) -> Callable:
+def _over(axis: str, fn: Callable, in_specs: Any = None) -> Callable:
     if _devices_along(axis) == 1:
         return fn
-    return jax.shard_map(fn, in_specs=PartitionSpec(axis), out_specs=PartitionSpec(axis), check_vma=False)
+    split = PartitionSpec(axis)
+    return jax.shard_map(fn, in_specs=in_specs or split, out_specs=split, check_vma=False)
 
 
 def split_tasks(tree: Any) -> Any:

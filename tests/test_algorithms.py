@@ -1,6 +1,7 @@
 """Every algorithm on a tiny environment: what an iteration does, and that no knob is dead."""
 
 import dataclasses
+import functools
 import re
 
 import jax
@@ -15,7 +16,7 @@ from metarl_jax.algorithms.inner_loop import InnerLoop, InnerLoopConfig
 from metarl_jax.algorithms.maml_ppo import MamlPpoConfig
 from metarl_jax.algorithms.maml_trpo import MamlTrpoConfig
 from metarl_jax.algorithms.ppo import PpoConfig
-from metarl_jax.algorithms.ppo_update import PpoUpdateConfig, init_kept, run_epochs
+from metarl_jax.algorithms.ppo_update import PpoUpdateConfig, init_kept, mean_gradient, run_epochs, shuffle
 from metarl_jax.algorithms.reptile import ReptileConfig
 from metarl_jax.algorithms.rl2 import Rl2Config
 from metarl_jax.errors import ConfigError
@@ -273,7 +274,8 @@ def epochs_of(config, step=0, kl=0.0, size=6, iterations=10):
         parts = {"kl": jnp.array(kl), "ratio_error": jnp.zeros(()), "entropy_weight": weights.entropy}
         return jnp.sum(params["w"] ** 2), parts | {"kl_weight": weights.kl}
 
-    state, metrics = run_epochs(config, loss, optimizer, state, jax.random.key(0), size, iterations)
+    gradient = functools.partial(mean_gradient, loss)
+    state, metrics = run_epochs(config, gradient, jnp.arange(size), optimizer, state, jax.random.key(0), iterations)
     jax.effects_barrier()
     return state, metrics, seen
 
@@ -300,6 +302,17 @@ def test_every_epoch_sees_every_row_once_in_another_order():
     for rows in epochs:
         np.testing.assert_array_equal(np.sort(rows), np.arange(6))
     assert any(not np.array_equal(epochs[0], rows) for rows in epochs[1:])
+
+
+def test_minibatches_are_drawn_evenly():
+    """One row of each block of neighbours; each is as likely, whatever is taken of another block."""
+    keys = jax.random.split(jax.random.key(0), 4000)
+    places = np.asarray(jax.jit(jax.vmap(lambda key: shuffle(key, 3, 4)))(keys))
+    np.testing.assert_array_equal(np.sort(places, axis=1), np.broadcast_to(np.arange(4)[:, None], places.shape))
+    taken = places[..., None] == np.arange(4)  # [keys, minibatch, block, place]
+    np.testing.assert_allclose(taken.mean(axis=0), 1 / 4, atol=5 * np.sqrt(3 / 16 / 4000))
+    both = np.einsum("kmp,kmq->mpq", taken[:, :, 0].astype(float), taken[:, :, 2]) / 4000
+    np.testing.assert_allclose(both, 1 / 16, atol=5 * np.sqrt(15 / 256 / 4000))
 
 
 # Observations.

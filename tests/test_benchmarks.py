@@ -11,7 +11,18 @@ import numpy as np
 import pytest
 
 from metarl_jax import cli
-from metarl_jax.benchmarks import isolated, peers, random_policy, report, scaling, sequence, throughput, timing
+from metarl_jax.benchmarks import (
+    devices,
+    hlo,
+    isolated,
+    peers,
+    random_policy,
+    report,
+    scaling,
+    sequence,
+    throughput,
+    timing,
+)
 from metarl_jax.benchmarks.metaworld import packages
 from metarl_jax.types import EnvSpec
 
@@ -25,6 +36,42 @@ def test_exponent_of_a_power_law():
     """Only between the sizes that it is fitted to: the outermost points are off."""
     seconds = {size: 0.3 * size**1.2 for size in (4, 8, 16, 32, 64, 128, 256, 512)} | {4: 7.0, 512: 7.0}
     assert scaling.fit_exponent(seconds, (8, 256)) == pytest.approx(1.2, abs=1e-12)
+
+
+PROGRAM = """
+HloModule jit_f, is_scheduled=true, num_partitions=4
+
+%add.1 (a: f32[], b: f32[]) -> f32[] {
+  ROOT %sum = f32[] add(%a, %b)
+}
+
+%body.3 (p: (s32[], f32[8,3])) -> (s32[], f32[8,3]) {
+  %p = (s32[], f32[8,3]{1,0}) parameter(0)
+  %grads = (f32[8,3]{1,0}, f32[], /*index=2*/pred[4]{0}) all-reduce(%x, %y, %z), channel_id=1, to_apply=%add.1
+  ROOT %t = (s32[], f32[8,3]{1,0}) tuple(%i, %g)
+}
+
+%rare (p: f32[2]) -> f32[2] {
+  ROOT %moved = f32[2]{0} collective-permute(%p), source_target_pairs={{0,1}}
+}
+
+ENTRY %main.9 (p: f32[8,3]) -> f32[8,3] {
+  %loop = (s32[], f32[8,3]{1,0}) while(%init), condition=%cond.2, body=%body.3, backend_config={"known_trip_count":{"n":"5"}}
+  %once = (s32[], f32[8,3]{1,0}) while(%init), condition=%cond.2, body=%body.3
+  %either = f32[2]{0} conditional(%flag, %p, %p), branch_computations={%rare, %often}
+  %all = bf16[4,8]{1,0} all-gather(%part), dimensions={0}
+  ROOT %out = f32[8,3]{1,0} get-tuple-element(%loop), index=1
+}
+"""
+
+
+def test_what_a_compiled_program_says():
+    """Loops count as often as they are known to run; a tuple is several arrays; what is never called counts nowhere."""
+    gradients = ("all-reduce", [96, 4, 4])
+    expected = [(*gradients, 5), (*gradients, 1), ("collective-permute", [8], 1), ("all-gather", [64], 1)]
+    assert hlo.collectives(PROGRAM) == expected
+    assert hlo.communicated(PROGRAM) == 6 * 104 + 8 + 64
+    assert hlo.largest_array(PROGRAM) == 96
 
 
 def test_markdown():
@@ -152,6 +199,18 @@ def test_scaling(monkeypatch):
     assert first["exponent"] is None and last["exponent"] == pytest.approx(math.log2(growth))
     assert (first["of_first"], last["of_first"]) == (1.0, pytest.approx(growth / 2))
     assert last["seconds_per_one"] == last["iteration_seconds"] / 4
+
+
+@pytest.mark.slow
+def test_devices():
+    """As much to tell each other however many they are, and what each holds is a share of the batch."""
+    one, two, four = (isolated.call(devices.row, count, 16) for count in (1, 2, 4))
+    assert one["sent_bytes"] == one["gradient_bytes"] == 0
+    for more in (two, four):
+        assert 4 * 4000 * 10 < more["gradient_bytes"] < more["sent_bytes"] < 1.01 * more["gradient_bytes"]
+    assert two["gradient_bytes"] == four["gradient_bytes"]
+    assert one["largest_array_bytes"] >= two["largest_array_bytes"] >= four["largest_array_bytes"]
+    assert min(row[name] for row in (one, two, four) for name in ("iteration_seconds", "device_seconds")) > 0.0
 
 
 @pytest.mark.slow

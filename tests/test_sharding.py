@@ -39,6 +39,7 @@ RUNS = {
         "4",
     ],
 }
+RUNS["rl2"] += ["--algorithm.update.minibatches", "2"]  # of four trials, one of each device
 RUNS["ppo"] += ["--evaluation.tasks", "4", "--algorithm.update.minibatches", "4"]
 
 
@@ -94,6 +95,50 @@ def one_device(tmp_path_factory):
 def test_four_devices_are_one(one_device, tmp_path, name):
     finish(metarl("train", *RUNS[name], "--devices", 4, "--run-dir", tmp_path / "run"))
     assert_same(tmp_path / "run", one_device(name))
+
+
+# An iteration over two devices: its collective operations, and what they must be at least, bytes.
+COLLECTIVES = """
+import dataclasses, json, sys
+import jax
+from metarl_jax import sharding
+from metarl_jax.algorithms import make_algorithm
+from metarl_jax.benchmarks import hlo
+from metarl_jax.envs import make
+from metarl_jax.networks import NetworkConfig
+from metarl_jax.presets import PRESETS
+from metarl_jax.runs import window
+
+sharding.use_parts_of_cpu(2)
+preset, sizes = sys.argv[1], json.loads(sys.argv[2])
+config = PRESETS[preset].config
+update = dataclasses.replace(config.algorithm.update, epochs=3, minibatches=2)
+learner = dataclasses.replace(config.algorithm, num_tasks=8, envs_per_task=4, update=update, **sizes)
+memory = dataclasses.replace(config.policy.memory, width=8, state=4)
+policy = dataclasses.replace(config.policy, network=NetworkConfig(hidden=(8,)), memory=memory)
+algorithm = make_algorithm(learner, make("point", horizon=8), policy, 1)
+keys = jax.tree.map(lambda key: key[None], window.run_keys(0))
+begun = window.begin(algorithm, keys, 1, sharding.make_mesh(2))
+gradients = 6 * sum(x.nbytes for x in jax.tree.leaves(begun.states.params))
+print(json.dumps([gradients, hlo.collectives(begun.compiled.as_text())]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("preset", "sizes"),
+    [
+        ("nav-sparse-rl2-s5", {"chunk": 4}),
+        pytest.param("nav-maml", {"task_chunks": 2}, marks=pytest.mark.slow),
+        pytest.param("mt10-ppo", {"unroll": 8}, marks=pytest.mark.slow),
+    ],
+)
+def test_devices_exchange_gradients_and_little_else(preset, sizes):
+    """Nothing of the size of a batch (2 kB of actions alone): each takes minibatches and chunks from its own rows."""
+    process = [sys.executable, "-c", COLLECTIVES, preset, json.dumps(sizes)]
+    said = subprocess.run(process, capture_output=True, text=True, check=True).stdout
+    gradients, collectives = json.loads(said.splitlines()[-1])
+    assert {kind for kind, _, _ in collectives} == {"all-reduce"}
+    assert gradients < sum(sum(sizes) * times for _, sizes, times in collectives) < gradients + 1000
 
 
 @pytest.mark.slow

@@ -88,8 +88,9 @@ def test_who_trains_what(make_point):
     start = rollout.start(env, tasks, jax.random.key(2), (4, 2), history)
     act = rl2.make_act(policy, state.obs_stats, state.params["policy"], None)
     _, t = rollout.collect(env, act, tasks, start, jax.random.key(3), 16)
-    experience = rl2.prepare(CONFIG, model, state, t)
-    batch, *_ = rl2.take_trials(experience, np.array([1, 6]))
+    choice = vae.choose(CONFIG.belief, jax.random.key(4), 16, 8)
+    experience = rl2.prepare(CONFIG, model, state, t)._replace(noise=jnp.swapaxes(choice.noise, 0, 1))
+    batch, *_ = rl2.side_by_side(jax.tree.map(lambda x: x[np.array([1, 6])], experience))
     inputs = np.asarray(rl2.of_trials(batch.context.inputs, 2))
     flat = jax.tree.map(lambda x: np.asarray(x).reshape(8, 16, -1)[[1, 6]].swapaxes(0, 1), t)
     np.testing.assert_array_equal(inputs[..., :2], flat.obs_tm1)
@@ -98,10 +99,9 @@ def test_who_trains_what(make_point):
     np.testing.assert_array_equal(inputs[1:, :, 5:], flat.last_t[:-1])
 
     loss, weights = rl2.make_loss(CONFIG, policy, model, decoder), rl2.Weights(0.01, jnp.zeros(()))
-    choice = vae.choose(CONFIG.belief, jax.random.key(4), 16, 8)
     grads = {}
-    for name, given in (("rl", None), ("both", choice)):
-        of_params = lambda p, g=given: loss(experience._replace(choice=g), p, np.arange(8), weights)[0]  # noqa: E731
+    for name, asked in (("rl", None), ("both", choice)):
+        of_params = lambda p, asked=asked: loss(p, experience, (weights, asked))[0]  # noqa: E731
         grads[name] = jax.tree.map(np.asarray, jax.grad(of_params)(state.params))
     sizes = jax.tree.map(lambda x: np.abs(x).max(), grads)
     for part in ("memory", "belief"):

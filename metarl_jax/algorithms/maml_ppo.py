@@ -1,6 +1,7 @@
 """MAML (arXiv:1703.03400) with a PPO outer loop, as in ProMP (arXiv:1810.06784): second- or first-order."""
 
 import dataclasses
+import functools
 from typing import ClassVar
 
 import jax
@@ -13,7 +14,7 @@ from ..policies import PolicyConfig, make_policy
 from ..types import Algorithm, Array, Key, MetaEnv, Metrics, Params, RunState, Suite
 from .inner_loop import InnerLoop, InnerLoopConfig, Trial
 from .meta_learner import check_meta_gradient, check_task_chunks, default_task_chunks, make_meta_learner
-from .ppo_update import Batch, PpoUpdateConfig, Weights, init_kept, mean_metrics, policy_loss, run_epochs
+from .ppo_update import Batch, PpoUpdateConfig, Weights, init_kept, mean_gradient, mean_metrics, policy_loss, run_epochs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,8 +34,8 @@ class MamlPpoConfig:
     inner_kl_coef: float = 0.0
     """Weight of KL(old || new) of the policies before adaptation (ProMP's penalty)."""
     task_chunks: int | None = None
-    """Parts of a minibatch of tasks whose meta-gradients are taken one after the other: as many times less memory for
-    them, and the same mean. What is sampled, and the adaptation that samples, is of all tasks at once nevertheless.
+    """Parts of a device's share of a minibatch of tasks whose meta-gradients are taken one after the other: as many times less
+    memory for them, and the same mean. What is sampled, and the adaptation that samples, is of all tasks at once nevertheless.
     None: on CPU parts of at most 4 tasks per device, which stay in the caches; elsewhere one part."""
     update: PpoUpdateConfig = PpoUpdateConfig(clip=0.3)
     """Outer update."""
@@ -62,11 +63,11 @@ def make(config: MamlPpoConfig, env: MetaEnv | Suite, policy_config: PolicyConfi
     def update(state: RunState, trial: Trial, key: Key) -> tuple[RunState, Metrics]:
         chunks = config.task_chunks or default_task_chunks(minibatch, sharding.task_devices())
 
-        def loss(meta: Params, rows: Array, weights: Weights) -> tuple[Array, Metrics]:
-            support, query = jax.tree.map(lambda x: x[rows], (trial.support, trial.query))
-            return meta_loss(meta, inner, config, support, query, weights)
+        def loss(meta: Params, rows: tuple[list[Batch], Batch], weights: Weights) -> tuple[Array, Metrics]:
+            return meta_loss(meta, inner, config, *rows, weights)
 
-        return run_epochs(config.update, loss, optimizer, state, key, config.num_tasks, iterations, chunks)
+        gradient = functools.partial(mean_gradient, loss, chunks=chunks)
+        return run_epochs(config.update, gradient, (trial.support, trial.query), optimizer, state, key, iterations)
 
     return make_meta_learner(inner, (config.num_tasks, config.envs_per_task), init, update)
 

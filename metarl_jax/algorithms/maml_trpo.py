@@ -4,7 +4,6 @@ import dataclasses
 from typing import ClassVar
 
 import jax
-import jax.numpy as jnp
 import optax
 
 from .. import sharding
@@ -14,7 +13,7 @@ from ..policies import PolicyConfig, make_policy
 from ..types import Algorithm, Array, Kept, Key, MetaEnv, Metrics, Params, RunState, Suite
 from .inner_loop import InnerLoop, InnerLoopConfig, Trial
 from .meta_learner import check_meta_gradient, check_task_chunks, default_task_chunks, make_meta_learner
-from .ppo_update import Batch, Weights, mean_metrics, mean_over_chunks, policy_loss
+from .ppo_update import Batch, Rows, Weights, mean_metrics, mean_over_chunks, policy_loss
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +31,7 @@ class MamlTrpoConfig:
     first_order: bool = False
     """Take the inner gradient as a constant, in the surrogate and in the KL."""
     task_chunks: int | None = None
-    """Parts of the tasks whose gradients and products with the Hessian are taken one after the other: as many times less
+    """Parts of a device's tasks whose gradients and products with the Hessian are taken one after the other: as many times less
     memory for them, and the same mean. None: on CPU parts of at most 4 tasks per device; elsewhere one part."""
     trust_region: TrustRegionConfig = TrustRegionConfig()
     """Outer step."""
@@ -73,24 +72,24 @@ def outer_step(
     Returns:
       Meta-parameters, the old ones where no step was accepted, and metrics of both.
     """
-    rows = jnp.arange(len(trial.query.advantage)).reshape(chunks, -1)
+    rows = trial.support, trial.query
 
-    def loss(meta: Params, rows: Array) -> tuple[Array, Metrics]:
-        return adapted_loss(meta, inner, *jax.tree.map(lambda x: x[rows], (trial.support, trial.query)))
+    def loss(meta: Params, rows: Rows) -> tuple[Array, Metrics]:
+        return adapted_loss(meta, inner, *rows)
 
-    def gradient_of(rows: Array) -> tuple[Params, Metrics]:
-        return jax.grad(loss, has_aux=True)(state.params, rows)
+    def gradient_of(rows: Rows, meta: Params) -> tuple[Params, Metrics]:
+        return jax.grad(loss, has_aux=True)(meta, rows)
+
+    def product_of(rows: Rows, given: tuple[Params, Params]) -> tuple[Params, Metrics]:
+        return hessian_product(lambda meta: loss(meta, rows)[1]["kl"], *given), {}
 
     def product(vector: Params) -> Params:
-        def of_chunk(rows: Array) -> tuple[Params, Metrics]:
-            return hessian_product(lambda meta: loss(meta, rows)[1]["kl"], state.params, vector), {}
-
-        return mean_over_chunks(of_chunk, state.params, rows)[0]
+        return mean_over_chunks(product_of, state.params, rows, (state.params, vector), chunks)[0]
 
     def measure(meta: Params) -> Metrics:
-        return mean_over_chunks(lambda rows: ((), loss(meta, rows)[1]), (), rows)[1]
+        return mean_over_chunks(lambda rows, meta: ((), loss(meta, rows)[1]), (), rows, meta, chunks)[1]
 
-    gradient, before = mean_over_chunks(gradient_of, state.params, rows)
+    gradient, before = mean_over_chunks(gradient_of, state.params, rows, state.params, chunks)
     natural = natural_step(config, gradient, product)
     search = line_search(config, measure, state.params, before, natural.step, state.lr_scale)
     return search.params, search.parts | {

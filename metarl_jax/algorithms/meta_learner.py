@@ -55,14 +55,15 @@ def make_meta_learner(
 
 
 def default_task_chunks(tasks: int, devices: int) -> int:
-    """Chunks for a meta-gradient over so many tasks, split over devices.
+    """Chunks for a meta-gradient over so many tasks, split over devices where these divide them.
 
     On CPU the intermediates of many tasks leave the caches: chunks of 1 to 16 tasks of a thousand steps take the same
     time per task, 64 at once half as much again, 256 three times as much.
     """
     if jax.default_backend() != "cpu":
         return 1
-    return tasks // max(n for n in range(1, 4 * devices + 1) if tasks % n == 0)
+    of_device = tasks if tasks % devices else tasks // devices
+    return of_device // max(n for n in range(1, 5) if of_device % n == 0)
 
 
 def check_meta_gradient(config: Any) -> None:

@@ -13,7 +13,7 @@ from ..policies import PolicyConfig, make_act, make_policy
 from ..types import Adaptation, Algorithm, Array, Key, MetaEnv, Metrics, Params, RunState, Suite, Transition
 from .critic import Critic, CriticConfig, make_critic
 from .diagnostics import action_metrics, outcome_metrics, unstable_metrics
-from .ppo_update import Batch, PpoUpdateConfig, Weights, init_kept, policy_loss, run_epochs
+from .ppo_update import Batch, PpoUpdateConfig, Weights, init_kept, mean_gradient, policy_loss, run_epochs
 from .standing import go_on, start
 
 
@@ -78,21 +78,21 @@ def make(config: PpoConfig, env: MetaEnv | Suite, policy_config: PolicyConfig, i
         key_run, key_update = jax.random.split(key)
         act = make_act(policy, state.obs_stats, state.params["policy"], None)
         standing, transitions = go_on(env, act, state.kept.by_task, key_run, config.unroll)
-        batch, values = prepare(config, critic, state, transitions)
-
-        def loss(params: Params, rows: Array, weights: Weights) -> tuple[Array, Metrics]:
-            return ppo_loss(params, jax.tree.map(lambda x: x[rows], (batch, values)), weights)
-
-        state, metrics = run_epochs(config.update, loss, optimizer, state, key_update, config.batch_size, iterations)
+        rows = prepare(config, critic, state, transitions)
+        state, metrics = run_epochs(config.update, gradient, rows, optimizer, state, key_update, iterations)
         obs_stats = policy.observe(state.obs_stats, [transitions])
         state = state._replace(step=state.step + 1, obs_stats=obs_stats, kept=state.kept._replace(by_task=standing))
         for when in ("before", "after"):  # nothing adapts at test time: one number
             metrics |= outcome_metrics(env, when, standing.latest)
         return state, metrics | action_metrics(policy, transitions) | unstable_metrics([transitions])
 
-    def ppo_loss(params: Params, data: tuple[Batch, Values], weights: Weights) -> tuple[Array, Metrics]:
-        batch, values = data
-        batch = batch._replace(advantage=losses.standardise(batch.advantage))
+    def gradient(params: Params, rows: tuple[Batch, Values], weights: Weights) -> tuple[Params, Metrics]:
+        batch, values = rows
+        batch = batch._replace(advantage=losses.standardise(batch.advantage))  # over the minibatch
+        return mean_gradient(loss, params, (batch, values), weights)
+
+    def loss(params: Params, rows: tuple[Batch, Values], weights: Weights) -> tuple[Array, Metrics]:
+        batch, values = rows
         actor_loss, metrics = policy_loss(policy, params["policy"], batch, config.update.clip, weights)
         value_loss = critic.loss(critic.apply(params["critic"], values.obs), values.value, values.target)
         return actor_loss + config.critic.coef * value_loss, metrics | {"value_loss": value_loss}

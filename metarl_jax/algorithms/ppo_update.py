@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from .. import sharding
 from ..errors import ConfigError, nearest_divisors
 from ..learning import losses
 from ..learning.distributions import Dist
@@ -83,8 +84,12 @@ class Weights(NamedTuple):
     kl: Array | float  # []
 
 
-# Parameters, rows of the batch, weights -> mean loss over these rows, and its parts.
-Loss = Callable[[Params, Array, Weights], tuple[Array, Metrics]]
+# Rows `[R, ...]` of a batch: any tree of arrays.
+Rows = Any
+# Parameters, rows, what else there is to know (weights, mostly) -> mean loss over these rows, and its parts.
+Loss = Callable[[Params, Rows, Any], tuple[Array, Metrics]]
+# Parameters, rows of a minibatch, weights -> gradient of the loss, and metrics.
+Gradient = Callable[[Params, Rows, Weights], tuple[Params, Metrics]]
 
 
 def policy_loss(policy: Policy, params: Params, batch: Batch, clip: float, weights: Weights) -> tuple[Array, Metrics]:
@@ -109,37 +114,75 @@ def mean_metrics(parts: Metrics) -> Metrics:
 
 
 def mean_over_chunks(
-    fn: Callable[[Array], tuple[Params, Metrics]], like: Params, rows: Array
+    fn: Callable[[Rows, Any], tuple[Params, Metrics]], like: Params, rows: Rows, given: Any, chunks: int
 ) -> tuple[Params, Metrics]:
-    """Mean over chunks of rows, `[chunks, rows of one]`, of what `fn` gives for one; one chunk in memory at a time.
+    """Mean over equal chunks of rows of what `fn` gives for one; one chunk in memory at a time.
 
-    On CPU a chunk is two halves that do not depend on each other, where it can be split: cores share them better than
-    the one operation after the other of a whole (a sixth of the time of a meta-gradient on two cores).
+    Each device does this for its own rows, and then the devices' means are averaged. On CPU a chunk is two halves that do not
+    depend on each other, where it can be split: cores share them better than the one operation after the other of a whole
+    (a sixth of the time of a meta-gradient on two cores).
 
     Args:
-      fn: rows of a chunk -> a tree like `like`, a mean over these rows, and metrics of them.
+      fn: rows of a chunk, `given` -> a tree like `like`, a mean over these rows, and metrics of them.
       like: what the tree is like.
-      rows: all of them.
+      rows: all of them, `[R, ...]`.
+      given: what else `fn` depends on, the same on every device; it must not close over traced arrays.
+      chunks: that each device's rows are cut into; divides R. Where R / chunks cannot be split over the devices, each computes
+        all of it.
     """
-    parts = 2 if len(rows) > 1 and rows.shape[1] % 2 == 0 and jax.default_backend() == "cpu" else 1
 
-    def add_part(total: Params, rows: Array) -> tuple[Params, Metrics]:
-        tree, metrics = fn(rows)
-        return jax.tree.map(jnp.add, total, tree), metrics
+    def of_device(rows: Rows, given: Any) -> tuple[Params, Metrics]:
+        def add_part(total: Params, rows: Rows) -> tuple[Params, Metrics]:
+            tree, metrics = fn(rows, given)
+            return jax.tree.map(jnp.add, total, tree), metrics
 
-    rows = rows.reshape(len(rows) * parts, -1)
-    total, metrics = jax.lax.scan(add_part, jax.tree.map(jnp.zeros_like, like), rows, unroll=parts)
-    return jax.tree.map(lambda x: x / len(rows), total), mean_metrics(metrics)
+        parts = 2 if chunks > 1 and _size(rows) // chunks % 2 == 0 and jax.default_backend() == "cpu" else 1
+        rows = jax.tree.map(lambda x: x.reshape(chunks * parts, -1, *x.shape[1:]), rows)
+        zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), like)
+        total, metrics = jax.lax.scan(add_part, zeros, rows, unroll=parts)
+        return jax.tree.map(lambda x: x[None] / (chunks * parts), total), metrics
+
+    means, metrics = sharding.over_rows(of_device, _size(rows) // chunks)(rows, given)
+    return jax.tree.map(lambda x: x.mean(axis=0), means), mean_metrics(metrics)
 
 
-def mean_gradient(loss: Loss, params: Params, rows: Array, weights: Weights) -> tuple[Params, Metrics]:
-    """Gradient of the mean loss over chunks of rows, `[chunks, rows of one]`, and the metrics."""
+def mean_gradient(loss: Loss, params: Params, rows: Rows, told: Any, chunks: int = 1) -> tuple[Params, Metrics]:
+    """Gradient of the mean loss over rows, taken chunk by chunk (`mean_over_chunks`), and the metrics."""
 
-    def gradient(rows: Array) -> tuple[Params, Metrics]:
-        (value, metrics), grads = jax.value_and_grad(loss, has_aux=True)(params, rows, weights)
+    def gradient(rows: Rows, given: tuple[Params, Any]) -> tuple[Params, Metrics]:
+        params, told = given
+        (value, metrics), grads = jax.value_and_grad(loss, has_aux=True)(params, rows, told)
         return grads, metrics | {"loss": value}
 
-    return mean_over_chunks(gradient, params, rows)
+    return mean_over_chunks(gradient, params, rows, (params, told), chunks)
+
+
+def shuffle(key: Key, blocks: int, minibatches: int) -> Array:
+    """Which row of each block of `minibatches` neighbouring rows each minibatch of an epoch takes, `[minibatches, blocks]`.
+
+    So each row is in one minibatch, as likely in any as in any other, and a minibatch's mean is unbiased: it is a stratified
+    sample, whose mean varies no more than that of rows drawn from all alike where neighbours are alike (steps of an
+    episode, trials of a task). And it takes as many rows from every device, whose blocks these are.
+    """
+    places = jnp.broadcast_to(jnp.arange(minibatches), (blocks, minibatches))
+    return jax.random.permutation(key, places, axis=1, independent=True).T
+
+
+def take(rows: Rows, places: Array) -> Rows:
+    """Of each of B equal blocks of rows `[R, ...]` the one at its place `[B]`; each device takes its own."""
+    if len(places) == _size(rows):
+        return rows
+
+    def of_device(both: tuple[Rows, Array]) -> Rows:
+        rows, places = both
+        chosen = jnp.arange(0, _size(rows), _size(rows) // len(places)) + places
+        return jax.tree.map(lambda x: x[chosen], rows)
+
+    return sharding.over_rows(of_device, len(places))((rows, places))
+
+
+def _size(rows: Rows) -> int:
+    return len(jax.tree.leaves(rows)[0])
 
 
 def make_entropy_schedule(config: PpoUpdateConfig, iterations: int) -> optax.Schedule:
@@ -151,25 +194,23 @@ def make_entropy_schedule(config: PpoUpdateConfig, iterations: int) -> optax.Sch
 
 def run_epochs(
     config: PpoUpdateConfig,
-    loss: Loss,
+    gradient: Gradient,
+    rows: Rows,
     optimizer: optax.GradientTransformation,
     state: RunState,
     key: Key,
-    size: int,
     iterations: int,
-    chunks: int = 1,
 ) -> tuple[RunState, Metrics]:
-    """Steps down `loss` in shuffled minibatches, then adapts the KL penalty.
+    """Steps down a loss in shuffled minibatches, then adapts the KL penalty.
 
     Args:
       config: how many passes and parts.
-      loss: parameters, rows of the minibatch `[size / minibatches]`, weights -> loss and its parts.
+      gradient: of the loss over a minibatch.
+      rows: of the batch (steps, trials or tasks), `[R, ...]`.
       optimizer: the optimiser of the run.
       state: before.
       key: of the shuffling.
-      size: number of rows (steps or tasks) in the batch.
       iterations: length of the entropy bonus's schedule.
-      chunks: parts of a minibatch whose gradients are taken one after the other; for losses that are means over rows.
 
     Returns:
       The state after, and the metrics of the last step; `first_ratio_error` is how far the first minibatch's ratios were
@@ -177,12 +218,13 @@ def run_epochs(
     """
     weights = Weights(make_entropy_schedule(config, iterations)(state.step), state.kept.shared.kl_coef)
 
-    def step(state: RunState, rows: Array) -> tuple[RunState, Metrics]:
-        grads, metrics = mean_gradient(loss, state.params, rows.reshape(chunks, -1), weights)
+    def step(state: RunState, places: Array) -> tuple[RunState, Metrics]:
+        grads, metrics = gradient(state.params, take(rows, places), weights)
         return apply_gradients(optimizer, state, grads), metrics | {"outer_grad_norm": optax.tree.norm(grads)}
 
-    orders = jax.vmap(lambda k: jax.random.permutation(k, size))(jax.random.split(key, config.epochs))
-    state, metrics = jax.lax.scan(step, state, orders.reshape(config.epochs * config.minibatches, -1))
+    blocks = _size(rows) // config.minibatches
+    places = jax.vmap(lambda k: shuffle(k, blocks, config.minibatches))(jax.random.split(key, config.epochs))
+    state, metrics = jax.lax.scan(step, state, places.reshape(-1, blocks))
     first, last = (jax.tree.map(lambda x, i=i: x[i], metrics) for i in (0, -1))
     if config.kl_target > 0.0:
         kl_coef = losses.adapt_kl_coef(state.kept.shared.kl_coef, last["kl"], config.kl_target)

@@ -1,7 +1,6 @@
 """RL^2 (arXiv:1611.02779): PPO over trials, with a memory that lasts through the episodes of one task."""
 
 import dataclasses
-import functools
 from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
@@ -9,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from .. import rollout
+from .. import rollout, sharding
 from ..errors import ConfigError, nearest_divisors
 from ..learning import losses, returns
 from ..learning.distributions import Dist
@@ -19,7 +18,17 @@ from ..policies import Policy, PolicyConfig, Sequence, input_size, make_act, mak
 from ..types import Adaptation, Algorithm, Array, EnvSpec, Key, MetaEnv, Metrics, Params, RunState, Suite, Transition
 from .critic import Critic, CriticConfig, make_critic
 from .diagnostics import action_metrics, outcome_metrics, unstable_metrics
-from .ppo_update import Batch, PpoUpdateConfig, Weights, clipped_loss, init_kept, run_epochs
+from .ppo_update import (
+    Batch,
+    Gradient,
+    Loss,
+    PpoUpdateConfig,
+    Weights,
+    clipped_loss,
+    init_kept,
+    mean_gradient,
+    run_epochs,
+)
 from .variational import BeliefConfig, Choice, Decoder, choose, make_decoder
 
 
@@ -60,7 +69,7 @@ class Rl2Config:
 
 
 class Steps(NamedTuple):
-    """What the loss needs of B = N * E trials, in C chunks of L steps: every field `[L, C, B, ...]`."""
+    """What the loss needs of B = N * E trials, in C chunks of L steps: every field `[B, C, L, ...]`."""
 
     inputs: Array
     action: Array
@@ -72,11 +81,11 @@ class Steps(NamedTuple):
 
 
 class Experience(NamedTuple):
-    """What an update learns from."""
+    """What an update learns from: B trials."""
 
     steps: Steps
-    carries: Any  # of the memories before each chunk, [C, B, ...]
-    choice: Choice | None = None  # what beliefs are asked, where there are such
+    carries: Any  # of the memories before each chunk, [B, C, ...]
+    noise: Any = ()  # of what is drawn from beliefs, [B, terms, latent], where there are such
 
 
 class ActorCritic(NamedTuple):
@@ -111,7 +120,7 @@ def make(config: Rl2Config, env: MetaEnv | Suite, policy_config: PolicyConfig, i
     model = make_actor_critic(config, policy, policy_config, env.spec)
     optimizer = make_optimizers(config, iterations * config.update.epochs * config.update.minibatches)
     loss = make_loss(config, policy, model, decoder)
-    shape, size = (config.num_tasks, config.envs_per_task), config.num_tasks * config.envs_per_task
+    shape = (config.num_tasks, config.envs_per_task)
 
     def init(key: Key) -> RunState:
         if not config.belief.latent:
@@ -127,12 +136,14 @@ def make(config: Rl2Config, env: MetaEnv | Suite, policy_config: PolicyConfig, i
         start = rollout.start(env, tasks, key_start, shape, history)
         act = make_act(policy, state.obs_stats, state.params["policy"], None)
         _, transitions = rollout.collect(env, act, tasks, start, key_run, num_steps)
-        experience = prepare(config, model, state, transitions)
+        of_device = sharding.over_rows(lambda t, state: prepare(config, model, state, t), config.num_tasks)
+        experience, choice = of_device(transitions, state), None
         if config.belief.latent:
             key_update, key_choice = jax.random.split(key_update)
-            experience = experience._replace(choice=choose(config.belief, key_choice, num_steps, size))
-        loss_of = functools.partial(loss, experience)
-        state, metrics = run_epochs(config.update, loss_of, optimizer, state, key_update, size, iterations)
+            choice = choose(config.belief, key_choice, num_steps, shape[0] * shape[1])
+            experience = experience._replace(noise=jnp.swapaxes(choice.noise, 0, 1))
+        gradient = make_gradient(loss, choice)
+        state, metrics = run_epochs(config.update, gradient, experience, optimizer, state, key_update, iterations)
         state = state._replace(step=state.step + 1, obs_stats=policy.observe(state.obs_stats, [transitions]))
         for when, episode in (("before", 0), ("after", config.episodes - 1)):
             metrics |= outcome_metrics(env, when, rollout.episode_outcome(transitions, episode))
@@ -184,20 +195,32 @@ def make_actor_critic(config: Rl2Config, policy: Policy, policy_config: PolicyCo
     return ActorCritic(init, init_carry, apply, critic)
 
 
-def make_loss(config: Rl2Config, policy: Policy, model: ActorCritic, decoder: Decoder) -> Callable:
-    """The loss on some trials (rows) of an `Experience`, with the weights of its terms at this point of the run."""
+def make_gradient(loss: Loss, choice: Choice | None) -> Gradient:
+    """The loss's gradient on trials whose advantages are standardised over all of their steps."""
 
-    def loss(experience: Experience, params: Params, rows: Array, weights: Weights) -> tuple[Array, Metrics]:
-        batch, value_old, target = take_trials(experience, rows)
+    def gradient(params: Params, trials: Experience, weights: Weights) -> tuple[Params, Metrics]:
+        advantage = losses.standardise(trials.steps.advantage)
+        trials = trials._replace(steps=trials.steps._replace(advantage=advantage))
+        return mean_gradient(loss, params, trials, (weights, choice))
+
+    return gradient
+
+
+def make_loss(config: Rl2Config, policy: Policy, model: ActorCritic, decoder: Decoder) -> Callable:
+    """The loss on some trials, told the weights of its terms at this point of the run, and what beliefs are asked."""
+
+    def loss(params: Params, trials: Experience, told: tuple[Weights, Choice | None]) -> tuple[Array, Metrics]:
+        weights, choice = told
+        batch, value_old, target = side_by_side(trials)
         said = model.apply(params, batch.context)
         actor_loss, metrics = clipped_loss(policy, said.dist, batch, config.update.clip, weights)
         value_loss = model.critic.loss(said.judgement, value_old, target)
         total, metrics = actor_loss + config.critic.coef * value_loss, metrics | {"value_loss": value_loss}
-        if experience.choice is None:
+        if choice is None:
             return total, metrics
         inputs, beliefs = batch.context.inputs, said.features[..., -2 * config.belief.latent :]
-        choice = experience.choice._replace(noise=experience.choice.noise[:, rows])
-        inputs, beliefs = (of_trials(x, len(rows)) for x in (inputs, beliefs))
+        inputs, beliefs = (of_trials(x, len(trials.noise)) for x in (inputs, beliefs))
+        choice = choice._replace(noise=jnp.swapaxes(trials.noise, 0, 1))
         elbo_loss, parts = decoder.elbo(params["decoder"], inputs, beliefs, choice)
         return total + elbo_loss, metrics | parts
 
@@ -219,8 +242,8 @@ def make_optimizers(config: Rl2Config, updates: int) -> optax.GradientTransforma
 
 
 def of_trials(x: Array, num_trials: int) -> Array:
-    """Chunks of trials side by side, `[L, C * B, ...]`, as whole trials `[T, B, ...]`."""
-    return jnp.swapaxes(x.reshape(len(x), -1, num_trials, *x.shape[2:]), 0, 1).reshape(-1, num_trials, *x.shape[2:])
+    """Chunks of trials side by side, `[L, B * C, ...]`, as whole trials `[T, B, ...]`."""
+    return jnp.moveaxis(x.reshape(len(x), num_trials, -1, *x.shape[2:]), 2, 0).reshape(-1, num_trials, *x.shape[2:])
 
 
 def prepare(
@@ -256,13 +279,14 @@ def prepare(
     advantage = gae(reward_t, config.gamma * ones, ones, value_tm1, value_t, config.gae_lambda)
     advantage, target = (x.reshape(value.shape) for x in (advantage, value_tm1 + advantage))
     steps = Steps(inputs, t.action_tm1, t.dist_tm1, t.log_prob_tm1, advantage, value, target)
-    return Experience(jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), steps), carries)
+    return Experience(
+        jax.tree.map(lambda x: jnp.moveaxis(x, 2, 0), steps), jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), carries)
+    )
 
 
-def take_trials(experience: Experience, rows: Array) -> tuple[Batch, Array, Array]:
-    """All chunks of some trials side by side, `[L, C * len(rows)]`, the values before the update, and the critic's targets."""
-    steps = jax.tree.map(lambda x: x[:, :, rows].reshape(x.shape[0], -1, *x.shape[3:]), experience.steps)
-    carry = jax.tree.map(lambda x: x[:, rows].reshape(-1, *x.shape[2:]), experience.carries)
-    advantage = losses.standardise(steps.advantage)
-    batch = Batch(Sequence(steps.inputs, carry), steps.action, steps.dist, steps.log_prob, advantage)
+def side_by_side(trials: Experience) -> tuple[Batch, Array, Array]:
+    """All chunks of some trials as a batch `[L, B * C]`, the values before the update, and the critic's targets."""
+    steps = jax.tree.map(lambda x: jnp.moveaxis(x.reshape(-1, *x.shape[2:]), 1, 0), trials.steps)
+    carry = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), trials.carries)
+    batch = Batch(Sequence(steps.inputs, carry), steps.action, steps.dist, steps.log_prob, steps.advantage)
     return batch, steps.value, steps.target

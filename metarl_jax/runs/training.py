@@ -84,9 +84,9 @@ def train(
         clock = Clock(runs[0].log.directory, started)
         start = time.perf_counter()
         with _readable_memory_errors(lambda: done):
-            states, window, memory = interruptibly(begin, algorithm, keys, config.window, mesh)
+            states, window, compiled = interruptibly(begin, algorithm, keys, config.window, mesh)
         clock.compiling += time.perf_counter() - start
-        check_memory(memory, len(runs), mesh)
+        check_memory(compiled.memory_analysis(), len(runs), mesh)
         if done is None:
             _save(stores, states)
         else:

@@ -79,7 +79,7 @@ class Begun(NamedTuple):
 
     states: RunState  # [S, ...]
     window: Callable  # compiled, with the runs' keys: states, count -> states, metrics (see `make_window`)
-    memory: Any  # what XLA says of the window's; None where it does not
+    compiled: Any  # the window's program: its text, and what memory it takes
 
 
 def begin(algorithm: Algorithm, keys: RunKeys, size: int, mesh: Mesh) -> Begun:
@@ -89,7 +89,7 @@ def begin(algorithm: Algorithm, keys: RunKeys, size: int, mesh: Mesh) -> Begun:
         states = jax.jit(each_seed(algorithm.init, num_seeds), out_shardings=layout)(keys.init)
         window = jax.jit(make_window(algorithm, size), donate_argnums=0, out_shardings=layout and (layout, None))
         compiled = window.lower(states, keys.iterations, 1).compile()
-    return Begun(states, lambda states, count: compiled(states, keys.iterations, count), compiled.memory_analysis())
+    return Begun(states, lambda states, count: compiled(states, keys.iterations, count), compiled)
 
 
 def _layout(mesh: Mesh) -> RunState | None:
