@@ -1,7 +1,7 @@
 """Judging adaptation: which tasks there are to judge on, how they go after 0..K steps, and what is sure about it."""
 
 import collections
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -10,7 +10,7 @@ import numpy as np
 import scipy.stats
 
 from . import rollout
-from .types import Algorithm, Array, History, Key, MetaEnv, Params, RunState, Suite, Task
+from .types import Algorithm, Array, History, Key, MetaEnv, Parameter, Params, RunState, Suite, Task
 
 
 class Curve(NamedTuple):
@@ -161,6 +161,11 @@ def _shared_envs(env: MetaEnv | Suite, eval_env: MetaEnv | Suite) -> list[str]:
     if not 0 < len(shared) < len(names):
         return []
     return [f"{', '.join(shared)} is in both splits of {eval_env.spec.name}: not unseen, though with other tasks"]
+
+
+def parameters_of(env: MetaEnv | Suite) -> Mapping[str, Parameter]:
+    """What a family calls the numbers of its tasks; {} where it says nothing, and of a suite, whose members have their own."""
+    return getattr(env, "parameters", {})
 
 
 class Estimate(NamedTuple):
