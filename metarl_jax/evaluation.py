@@ -19,6 +19,9 @@ class Curve(NamedTuple):
     returns: Array  # [K + 1, N], undiscounted
     success: Array  # [K + 1, N], share of episodes that solved the task; 0 where the environment names no success
     unstable: Array | None = None  # [K + 1], worlds in which the simulation blew up; None where it cannot
+    surprise: Array | None = (
+        None  # [K + 1, N], mean of -log pi of the actions that were drawn: an estimate of their entropy
+    )
 
 
 def adaptation_curve(
@@ -72,7 +75,7 @@ def adaptation(
         # A round cuts short the episodes that still run.
         after = end.history._replace(last=jnp.ones(shape, bool)) if algorithm.keeps_history else first_history
         means = (x.mean(axis=1) for x in rollout.episode_outcome(judged))
-        outcome = Curve(*means, rollout.unstable_worlds(judged))
+        outcome = Curve(*means, rollout.unstable_worlds(judged), -transitions.log_prob_tm1.mean(axis=(1, 2)))
         return (algorithm.adapt(state, params, transitions), after), (params, history, outcome)
 
     return jax.lax.scan(step, (params, first_history), jax.random.split(key, num_steps + 1))[1]

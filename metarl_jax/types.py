@@ -170,3 +170,4 @@ class Algorithm(NamedTuple):
     policy: Any = None  # the `policies.Policy` whose parameters `policy_params` are; None where they are something else
     # (policies [N, ...], histories [N, E, ...]) -> what they know of their tasks, [N, D]; None where nothing adapts
     knowledge: Callable[[Params, History], Array] | None = None
+    kept_tasks: Callable[[RunState], Task] | None = None  # those of training, where they are drawn once; else None

@@ -103,7 +103,7 @@ def test_the_range_is_what_is_shaded(trained):
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     directory = tmp_path_factory.mktemp("shift") / "run"
-    tiny = "--iterations 1 --horizon 5 --evaluation.tasks 4 --algorithm.num-tasks 2 --algorithm.envs-per-task 2"
+    tiny = "--iterations 1 --horizon 5 --evaluation.tasks 4 --algorithm.num-tasks 8 --algorithm.envs-per-task 2"
     assert main(["train", "nav-maml", "--env", "point-sparse", *tiny.split(), "--run-dir", str(directory)]) == 0
     return directory
 

@@ -126,11 +126,11 @@ def _evaluate_shift(options, config, wanted, env, eval_env) -> int:
     settings = wanted.evaluation.following(algorithm.adaptation, options.actions)
     play = judging.make_play(settings, algorithm, eval_env, make_judged_act(options.actions, config.policy, env.spec))
     tasks, key = judging.draw_tasks(settings, eval_env), judging.episodes_key(settings, config.seed)
-    with console.waiting(f"evaluating: {settings.tasks} tasks at each of {values.count} values of {values.name}"):
+    with console.waiting(f"evaluating: {settings.tasks} tasks at each of {values.size} values of {values.name}"):
         report = interruptibly(lambda: shift.study(asked, play, (env, eval_env), state, tasks, key))
     steps = options.steps or tuple(sorted({0, settings.steps}))
     notes = judging.differences(settings, algorithm.adaptation, env.spec, eval_env.spec)
-    worlds = settings.tasks * settings.episodes * (settings.steps + 1) * values.count
+    worlds = settings.tasks * settings.episodes * (settings.steps + 1) * values.size
     notes += unstable_notes(sum(report.get("unstable_worlds", [])), worlds)
     if report["distinct_tasks"] == 1 < settings.tasks:
         notes.append(f"a value is all that there is to a task: intervals are over {settings.tasks} times its episodes")
@@ -138,7 +138,7 @@ def _evaluate_shift(options, config, wanted, env, eval_env) -> int:
     report |= {"episodes": settings.episodes, "actions": settings.actions, "horizon": eval_env.spec.horizon}
     report |= {"physics": wanted.physics, "notes": notes}
     print_shift(report, steps)
-    name = f"shift-{values.name}-{values.low!r}..{values.high!r}-{values.count}-iteration-{int(state.step)}"
+    name = f"shift-{values.name}-{values.low!r}..{values.high!r}-{values.size}-iteration-{int(state.step)}"
     name += _differences(config, wanted, algorithm.adaptation, settings)
     out = options.out or options.run
     written = out / "eval" / f"{name}.json", out / "plots" / f"{name}.png"

@@ -39,7 +39,8 @@ class Judge:
         """The adaptation curve, as eval/*.json holds it; `seed` is the run's, `config.seed` where left out."""
         config, settings, (rows, held_out, words, notes) = self.config, self.settings, self.population
         seed = config.seed if seed is None else seed
-        returns, success, unstable = jax.tree.map(np.asarray, self.curve_of(state, episodes_key(settings, seed)))
+        measured = jax.tree.map(np.asarray, self.curve_of(state, episodes_key(settings, seed)))
+        returns, success, unstable = measured.returns, measured.success, measured.unstable
         curve: dict[str, Any] = {
             "env": config.env,
             "tasks": words,

@@ -22,12 +22,12 @@ class Values(NamedTuple):
     name: str
     low: float
     high: float
-    count: int
+    size: int
 
     @property
     def each(self) -> np.ndarray:
         """`[V]`, equally far apart."""
-        return np.linspace(self.low, self.high, self.count)
+        return np.linspace(self.low, self.high, self.size)
 
 
 class Shift(NamedTuple):
@@ -55,7 +55,7 @@ def parse(text: str) -> Values:
         raise ConfigError(f"--shift {text}: write NAME=LOW..HIGH:STEPS, speed=0..5:11 for example.") from None
     if not (np.isfinite([values.low, values.high]).all() and values.low < values.high):
         raise ConfigError(f"--shift {text}: LOW and HIGH must be finite, and LOW the smaller one.")
-    if not 2 <= values.count <= MOST_VALUES:
+    if not 2 <= values.size <= MOST_VALUES:
         raise ConfigError(f"--shift {text}: STEPS, the number of values, must lie in [2, {MOST_VALUES}].")
     return values
 

@@ -19,7 +19,7 @@ _RANGE = "#2da44e"
 def print_shift(report: dict[str, Any], steps: Sequence[int]) -> None:
     """Means over tasks by value, after each of the adaptation `steps`; then those of the range and of what lies outside."""
     kinds = _kinds(report)
-    name, low, high = _name(report), *report["trained"]
+    name, (low, high) = _name(report), report["trained"]
     table = Table(title=f"{report['env']}: {name}, in training {low:.3g} to {high:.3g}; means and 95 % intervals")
     for column in (name, "in training", *(f"{what}, step {step}" for what in kinds for step in steps)):
         table.add_column(column, justify="right")
