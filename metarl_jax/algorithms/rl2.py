@@ -17,6 +17,7 @@ from ..learning.optim import OptimizerConfig, init_run_state, make_optimizer
 from ..networks import MEMORIES, make_memory
 from ..policies import Policy, PolicyConfig, Sequence, input_size, make_act, make_policy, memory_inputs
 from ..types import Adaptation, Algorithm, Array, EnvSpec, Key, MetaEnv, Metrics, Params, RunState, Suite, Transition
+from . import virtual as virtual_tasks
 from .critic import Critic, CriticConfig, make_critic
 from .diagnostics import action_metrics, outcome_metrics, unstable_metrics
 from .ppo_update import Batch, PpoUpdateConfig, Weights, clipped_loss, init_kept, run_epochs
@@ -118,7 +119,8 @@ def make(config: Rl2Config, env: MetaEnv | Suite, policy_config: PolicyConfig, i
             return init_run_state(model.init(key), optimizer, policy.init_stats(), init_kept(config.update))
         key_model, key_decoder = jax.random.split(key)
         params = model.init(key_model) | {"decoder": decoder.init(key_decoder)}
-        return init_run_state(params, optimizer, policy.init_stats(), init_kept(config.update))
+        seen = virtual_tasks.nothing_seen(config.num_tasks, config.belief.latent) if config.belief.virtual else ()
+        return init_run_state(params, optimizer, policy.init_stats(), init_kept(config.update, seen))
 
     def iterate(state: RunState, key: Key) -> tuple[RunState, Metrics]:
         key_tasks, key_start, key_run, key_update = jax.random.split(key, 4)
@@ -126,16 +128,28 @@ def make(config: Rl2Config, env: MetaEnv | Suite, policy_config: PolicyConfig, i
         history = rollout.no_history(env.spec, shape, policy.init_carry(shape))
         start = rollout.start(env, tasks, key_start, shape, history)
         act = make_act(policy, state.obs_stats, state.params["policy"], None)
-        _, transitions = rollout.collect(env, act, tasks, start, key_run, num_steps)
+        seen, virtual, imagine = state.kept.by_task, None, None
+        if config.belief.latent and config.belief.virtual:
+            key_run, key_virtual = jax.random.split(key_run)
+            virtual = virtual_tasks.draw(config.belief.virtual, seen, key_virtual)
+            imagine = virtual_tasks.make_imagine(decoder, state.params["decoder"], state.obs_stats, seen, virtual)
+        end, transitions = rollout.collect(env, act, tasks, start, key_run, num_steps, imagine)
         experience = prepare(config, model, state, transitions)
         if config.belief.latent:
             key_update, key_choice = jax.random.split(key_update)
-            experience = experience._replace(choice=choose(config.belief, key_choice, num_steps, size))
+            choice = choose(config.belief, key_choice, num_steps, size)
+            if virtual is not None:
+                choice = choice._replace(real=jnp.repeat(1.0 - virtual.here, config.envs_per_task))
+                seen = virtual_tasks.update(seen, virtual, policy.knowledge(end.history.carry), transitions.reward_t)
+            experience = experience._replace(choice=choice)
         loss_of = functools.partial(loss, experience)
         state, metrics = run_epochs(config.update, loss_of, optimizer, state, key_update, size, iterations)
         state = state._replace(step=state.step + 1, obs_stats=policy.observe(state.obs_stats, [transitions]))
+        state = state._replace(kept=state.kept._replace(by_task=seen))
         for when, episode in (("before", 0), ("after", config.episodes - 1)):
-            metrics |= outcome_metrics(env, when, rollout.episode_outcome(transitions, episode))
+            outcome = rollout.episode_outcome(transitions, episode)
+            outcome = outcome if virtual is None else virtual_tasks.real_alone(outcome, virtual)
+            metrics |= outcome_metrics(env, when, outcome)
         return state, metrics | action_metrics(policy, transitions) | unstable_metrics([transitions])
 
     return Algorithm(
@@ -196,7 +210,8 @@ def make_loss(config: Rl2Config, policy: Policy, model: ActorCritic, decoder: De
         if experience.choice is None:
             return total, metrics
         inputs, beliefs = batch.context.inputs, said.features[..., -2 * config.belief.latent :]
-        choice = experience.choice._replace(noise=experience.choice.noise[:, rows])
+        asked = experience.choice
+        choice = asked._replace(noise=asked.noise[:, rows], real=asked.real[rows])
         inputs, beliefs = (of_trials(x, len(rows)) for x in (inputs, beliefs))
         elbo_loss, parts = decoder.elbo(params["decoder"], inputs, beliefs, choice)
         return total + elbo_loss, metrics | parts
