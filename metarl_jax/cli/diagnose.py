@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import tyro
 
 from .. import rollout
-from ..errors import ConfigError
+from ..errors import ConfigError, check_worlds
 from ..runs import diagnosis, embedding, runlog
 from ..runs.diagnosis import Check, Seen
 from ..runs.files import check_place
@@ -89,6 +89,8 @@ def _report(options: DiagnoseOptions, loaded: Adapting) -> dict[str, Any]:
         loaded.settings,
         loaded.config.algorithm.num_tasks,
     )
+    check_worlds(repeats=options.repeats, episodes=settings.episodes)
+    check_worlds(algorithm__num_tasks=num_trained, episodes=settings.episodes)
     member, task = rollout.row(loaded.env, loaded.tasks, options.task)
     repeated = jax.tree.map(lambda x: jnp.broadcast_to(x, (options.repeats, *x.shape)), task)
     trained_tasks = _training_tasks(loaded)
