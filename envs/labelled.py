@@ -26,6 +26,7 @@ class LabelledEnv:
         self._env = env
         self.tasks = Labelled(jnp.arange(count), env.tasks)
         self.sample_task = OneOf(self.tasks)
+        self.parameters: dict = {}  # a label is of one of these tasks, and of none between or beyond them
         self.spec = env.spec._replace(name=name, obs_dim=env.spec.obs_dim + count, num_labels=count)
 
     def reset(self, key: Key, task: Labelled) -> tuple[EnvState, TimeStep]:

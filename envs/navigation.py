@@ -5,7 +5,7 @@ goal `[2]`; the state is the position `[2]`, which is what is observed; an actio
 no unit.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import jax
@@ -13,7 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..errors import ConfigError
-from ..types import Array, EnvSpec, Key, Task, TimeStep
+from ..types import Array, EnvSpec, Key, Parameter, Task, TimeStep
+from .parameters import angle, on_circle, radius, square
 from .task_sets import OneOf, fixed_tasks
 
 CORNERS = np.array([[-2.0, -2.0], [2.0, -2.0], [-2.0, 2.0], [2.0, 2.0]])
@@ -32,6 +33,7 @@ class Navigation(NamedTuple):
     start_range: float = 0.0  # the start is uniform in a square of this half side
     goal_tolerance: float = 0.0  # an episode ends where both offsets to the goal are smaller
     num_tasks: tuple[int, int] | None = None  # (train, test) sizes of a fixed set of goals; None: unlimited
+    parameters: Mapping[str, Parameter] = {}
 
 
 class NavigationEnv:
@@ -39,6 +41,7 @@ class NavigationEnv:
 
     def __init__(self, name: str, rules: Navigation, horizon: int | None, split: str):
         self._rules = rules
+        self.parameters = rules.parameters
         self.tasks = fixed_tasks(rules.sample_goal, rules.num_tasks, split)
         self._sample_goal = rules.sample_goal if self.tasks is None else OneOf(self.tasks)
         limit = (rules.action_limit, rules.action_limit)
@@ -98,18 +101,21 @@ def sample_square(half_side: float) -> Callable[[Key], Array]:
 
 def sample_half_circle(key: Key) -> Array:
     """A point of the upper half of the unit circle."""
-    angle = jax.random.uniform(key, maxval=jnp.pi)
-    return jnp.stack([jnp.cos(angle), jnp.sin(angle)])
+    return on_circle(jnp.ones(()), jax.random.uniform(key, maxval=jnp.pi))
 
 
-POINT = Navigation(sample_square(1.0), dense_reward, horizon=20, start_range=1.0)
-POINT_SPARSE = Navigation(sample_half_circle, radius_reward, horizon=20)
+POINT = Navigation(sample_square(1.0), dense_reward, horizon=20, start_range=1.0, parameters=square(1.0))
+POINT_SPARSE = Navigation(
+    sample_half_circle, radius_reward, horizon=20, parameters={"angle": angle(0.0, np.pi), "radius": radius(1.0, 1.0)}
+)
 POINT_CORNERS = Navigation(sample_corner, dense_reward, horizon=100, action_limit=0.2, start_range=0.2)
 
 NAVIGATIONS = {
     "point": POINT,
     "point/pearl": POINT._replace(num_tasks=(80, 20)),
-    "point/maml": Navigation(sample_square(0.5), dense_reward, horizon=100, goal_tolerance=0.01),
+    "point/maml": Navigation(
+        sample_square(0.5), dense_reward, horizon=100, goal_tolerance=0.01, parameters=square(0.5)
+    ),
     "point/promp": POINT_CORNERS,
     "point-sparse": POINT_SPARSE,
     # PEARL's actor and critics learn from the dense reward; what it knows of a task, and is judged by, is the sparse one.

@@ -1,7 +1,7 @@
 """Judging adaptation: which tasks there are to judge on, how they go after 0..K steps, and what is sure about it."""
 
 import collections
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -10,7 +10,7 @@ import numpy as np
 import scipy.stats
 
 from . import rollout
-from .types import Algorithm, Array, History, Key, MetaEnv, Params, RunState, Suite, Task
+from .types import Algorithm, Array, History, Key, MetaEnv, Parameter, Params, RunState, Suite, Task
 
 
 class Curve(NamedTuple):
@@ -19,6 +19,9 @@ class Curve(NamedTuple):
     returns: Array  # [K + 1, N], undiscounted
     success: Array  # [K + 1, N], share of episodes that solved the task; 0 where the environment names no success
     unstable: Array | None = None  # [K + 1], worlds in which the simulation blew up; None where it cannot
+    surprise: Array | None = (
+        None  # [K + 1, N], mean of -log pi of the actions that were drawn: an estimate of their entropy
+    )
 
 
 def adaptation_curve(
@@ -72,7 +75,7 @@ def adaptation(
         # A round cuts short the episodes that still run.
         after = end.history._replace(last=jnp.ones(shape, bool)) if algorithm.keeps_history else first_history
         means = (x.mean(axis=1) for x in rollout.episode_outcome(judged))
-        outcome = Curve(*means, rollout.unstable_worlds(judged))
+        outcome = Curve(*means, rollout.unstable_worlds(judged), -transitions.log_prob_tm1.mean(axis=(1, 2)))
         return (algorithm.adapt(state, params, transitions), after), (params, history, outcome)
 
     return jax.lax.scan(step, (params, first_history), jax.random.split(key, num_steps + 1))[1]
@@ -161,6 +164,11 @@ def _shared_envs(env: MetaEnv | Suite, eval_env: MetaEnv | Suite) -> list[str]:
     if not 0 < len(shared) < len(names):
         return []
     return [f"{', '.join(shared)} is in both splits of {eval_env.spec.name}: not unseen, though with other tasks"]
+
+
+def parameters_of(env: MetaEnv | Suite) -> Mapping[str, Parameter]:
+    """What a family calls the numbers of its tasks; {} where it says nothing, and of a suite, whose members have their own."""
+    return getattr(env, "parameters", {})
 
 
 class Estimate(NamedTuple):

@@ -25,6 +25,8 @@ class ActionSample(NamedTuple):
 
 # Observations `[N, E, obs_dim]`, histories, key -> carries of the policy's memory, and what it decided.
 Act = Callable[[Array, History, Key], tuple[Any, ActionSample]]
+# Observations, actions as drawn, time steps after them, whether episodes ended with them -> rewards in the place of theirs.
+Imagine = Callable[[Array, Array, TimeStep, Array], Array]
 
 
 class RolloutState(NamedTuple):
@@ -88,6 +90,7 @@ def collect(
     state: RolloutState,
     key: Key,
     num_steps: int,
+    imagine: Imagine | None = None,
 ) -> tuple[RolloutState, Transition]:
     """Runs all environments for `num_steps` steps; an episode that ends is followed by a fresh one of the same task.
 
@@ -98,6 +101,7 @@ def collect(
       state: where the environments stand.
       key: of actions and resets.
       num_steps: T.
+      imagine: where given, says what the rewards are.
 
     Returns:
       Where the environments stand afterwards, and the transitions, `[N, E, T]`.
@@ -108,10 +112,13 @@ def collect(
         carry, sample = act(state.obs, state.history, key_act)
         env_state, timestep = _step(env, tasks, state.env_state, sample.action)
         timestep = _without_garbage(timestep, state.obs)
-        time, episode_return = state.time + 1, state.episode_return + timestep.reward
+        time = state.time + 1
         solved = state.solved | (timestep.info["success"] > 0) if env.spec.has_success else state.solved
         last = timestep.terminated | (time >= env.spec.horizon)
         last = last if timestep.unstable is None else last | timestep.unstable
+        if imagine is not None:
+            timestep = timestep._replace(reward=imagine(state.obs, sample.raw, timestep, last))
+        episode_return = state.episode_return + timestep.reward
         transition = Transition(
             obs_tm1=state.obs,
             action_tm2=state.history.action,

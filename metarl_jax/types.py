@@ -5,6 +5,7 @@ are `[N, E, T, ...]`. Time stands in the name: `obs_tm1` is seen before `action_
 `obs_t`.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -46,10 +47,22 @@ class TimeStep(NamedTuple):
     unstable: Array | None = None  # [] bool; the simulation blew up, so that nothing else here counts; None: it cannot
 
 
+class Parameter(NamedTuple):
+    """A number of a family's tasks that has a name, and that can be set: inside of what training draws, and outside."""
+
+    trained: tuple[float, float]  # lowest and highest in training; equal where it is always the same
+    of: Callable[[Task], Array]  # task -> []
+    at: Callable[[Task, Array], Task]  # task, value [] -> the task with that value, and otherwise as it was
+    unit: str = ""
+    limits: tuple[float, float] = (-math.inf, math.inf)  # lowest and highest value that makes a task
+
+
 class MetaEnv(Protocol):
     """A family of tasks over one environment: unbatched pure functions that the caller vmaps.
 
     A task is data, never an attribute: it outlives the episode, so that several episodes of one task can be run.
+    A family may also have `parameters`, a `Parameter` by name, the one that says most of a task first (see
+    `evaluation.parameters_of`).
     """
 
     spec: EnvSpec
@@ -160,3 +173,4 @@ class Algorithm(NamedTuple):
     policy: Any = None  # the `policies.Policy` whose parameters `policy_params` are; None where they are something else
     # (policies [N, ...], histories [N, E, ...]) -> what they know of their tasks, [N, D]; None where nothing adapts
     knowledge: Callable[[Params, History], Array] | None = None
+    kept_tasks: Callable[[RunState], Task] | None = None  # those of training, where they are drawn once; else None

@@ -19,6 +19,7 @@ from metarl_jax.algorithms.ppo import PpoConfig
 from metarl_jax.algorithms.ppo_update import PpoUpdateConfig, init_kept, mean_gradient, run_epochs, shuffle
 from metarl_jax.algorithms.reptile import ReptileConfig
 from metarl_jax.algorithms.rl2 import Rl2Config
+from metarl_jax.algorithms.variational import BeliefConfig
 from metarl_jax.errors import ConfigError
 from metarl_jax.learning import normalize
 from metarl_jax.learning.optim import OptimizerConfig, init_run_state, make_optimizer
@@ -416,7 +417,14 @@ BUSY = {  # with everything on that others depend on
     ),
     "maml-trpo": MamlTrpoConfig(num_tasks=2, envs_per_task=2, task_chunks=1),
     "reptile": ReptileConfig(num_tasks=2, envs_per_task=2, inner=InnerLoopConfig(steps=1), optimizer=BUSY_OPTIMIZER),
-    "rl2": Rl2Config(num_tasks=2, envs_per_task=2, chunk=4, update=BUSY_UPDATE, optimizer=BUSY_OPTIMIZER),
+    "rl2": Rl2Config(
+        num_tasks=2,
+        envs_per_task=2,
+        chunk=4,
+        belief=BeliefConfig(2, dropout=0.3, virtual=0.5, terms=2, decoded=3),
+        update=BUSY_UPDATE,
+        optimizer=BUSY_OPTIMIZER,
+    ),
     "ppo": PpoConfig(num_tasks=2, envs_per_task=2, unroll=4, update=BUSY_UPDATE, optimizer=BUSY_OPTIMIZER),
 }
 
@@ -427,8 +435,9 @@ BUSY = {  # with everything on that others depend on
 )
 def test_no_dead_knob(name, vary, make_point, policy_for):
     changes = list(vary(BUSY[name]))
-    left_out = {"inner.learn_lr", "inner.remat"} if name == "reptile" else set()  # which Reptile refuses
-    assert set(leaf_names(BUSY[name])) - {field for field, _ in changes} <= left_out | {"critic.network.name"}
+    left_out = {"critic.network.name", "belief.decoder.name"}
+    left_out |= {"inner.learn_lr", "inner.remat"} if name == "reptile" else set()  # which Reptile refuses
+    assert set(leaf_names(BUSY[name])) - {field for field, _ in changes} <= left_out
     env = make_point()
     assert dead(BUSY[name], changes, lambda config: program(config, policy_for(name), env)) == []
 

@@ -16,7 +16,7 @@ import pytest
 from metarl_jax import cli, evaluation
 from metarl_jax.algorithms import ALGORITHMS, online
 from metarl_jax.benchmarks import accelerator, physics, throughput
-from metarl_jax.cli import adapt, bench, evaluate, hosts, paths, sweep, train, video
+from metarl_jax.cli import adapt, bench, diagnose, evaluate, hosts, paths, sweep, train, video
 from metarl_jax.presets import PRESETS
 from metarl_jax.runs import judging, training
 from metarl_jax.runs import sweep as runs_of_sweep
@@ -46,6 +46,7 @@ OPTIONS = {
     "video run": video.VideoOptions,
     "video --env cheetah-dir": video.VideoOptions,
     "paths run": paths.PathsOptions,
+    "diagnose run": diagnose.DiagnoseOptions,
     "sweep nav-maml --out new": sweep.SweepOptions,
     "bench physics": bench.BenchOptions,
     **{f"train nav-maml --run-dir new --algorithm {name}": entry.config for name, entry in ALGORITHMS.items()},

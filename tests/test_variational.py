@@ -89,7 +89,9 @@ def test_who_trains_what(make_point):
     act = rl2.make_act(policy, state.obs_stats, state.params["policy"], None)
     _, t = rollout.collect(env, act, tasks, start, jax.random.key(3), 16)
     choice = vae.choose(CONFIG.belief, jax.random.key(4), 16, 8)
-    experience = rl2.prepare(CONFIG, model, state, t)._replace(noise=jnp.swapaxes(choice.noise, 0, 1))
+    experience = rl2.prepare(CONFIG, model, state, t)._replace(
+        noise=jnp.swapaxes(choice.noise, 0, 1), weight=choice.weight
+    )
     batch, *_ = rl2.side_by_side(jax.tree.map(lambda x: x[np.array([1, 6])], experience))
     inputs = np.asarray(rl2.of_trials(batch.context.inputs, 2))
     flat = jax.tree.map(lambda x: np.asarray(x).reshape(8, 16, -1)[[1, 6]].swapaxes(0, 1), t)
@@ -114,25 +116,82 @@ def test_who_trains_what(make_point):
 
 
 def test_parts_have_their_own_rates(make_point):
-    """What makes the belief moves at its rate, the rest at the other."""
+    """What makes the belief moves at its rate, the rest at the other; with virtual tasks too, from the second iteration on."""
     config = dataclasses.replace(
         CONFIG,
-        belief=dataclasses.replace(CONFIG.belief, lr=1e-2),
+        belief=dataclasses.replace(CONFIG.belief, lr=1e-2, dropout=0.5, virtual=0.9),
         optimizer=OptimizerConfig(lr=1e-4),
         update=rl2.PpoUpdateConfig(epochs=1, minibatches=1),
     )
     algorithm = make_algorithm(config, make_point(), POLICY, 1)
     before = algorithm.init(jax.random.key(0))
-    after, _ = jax.jit(algorithm.iterate)(before, jax.random.key(1))
+    iterate = jax.jit(algorithm.iterate)
+    after, first = iterate(before, jax.random.key(1))
     moved = jax.tree.map(lambda a, b: float(np.abs(np.asarray(a) - np.asarray(b)).max()), after.params, before.params)
     slow = [moved["policy"]["mean"], moved["policy"]["log_std_logit"], moved["value"]]
     fast = [moved["policy"]["memory"], moved["policy"]["belief"], moved["decoder"]]
     assert 0.5e-4 < max(jax.tree.leaves(slow)) < 1.1e-4
     assert 0.5e-2 < max(jax.tree.leaves(fast)) < 1.1e-2
+    assert np.isfinite(first["return_before"])
+    seen, (last, second) = after.kept.by_task, iterate(after, jax.random.key(2))
+    moved_on = (np.asarray(last.kept.by_task.latent) != np.asarray(seen.latent)).any(axis=1)
+    assert np.isfinite(second["belief_error"]) and not moved_on.all()  # what is virtual says nothing of its task
+    assert moved_on.any() == bool(np.isfinite(second["return_after"]))
+
+
+def numbers(rng):
+    """What a memory saw, beliefs, and what is drawn for an ELBO."""
+    inputs, beliefs = rng.normal(size=(T, B, 5)), np.exp(rng.normal(size=(T, B, 2 * LATENT)))
+    return jnp.asarray(inputs), jnp.asarray(beliefs)
+
+
+def test_dropout_hides_inputs_but_no_latent(x64):
+    """What is nothing cannot be hidden: there the ELBO is the same at every rate; elsewhere it is not. The rewards of virtual
+    tasks are told with all there is to see."""
+    network = NetworkConfig(hidden=(5,), activation="relu")
+    plain, hiding = (BeliefConfig(LATENT, network, terms=4, decoded=5, dropout=rate) for rate in (0.0, 0.5))
+    choice = vae.choose(plain, jax.random.key(1), T, B)
+    plain, hiding = (vae.make_decoder(config, SPEC, "float32") for config in (plain, hiding))
+    params = plain.init(jax.random.key(0))
+    inputs, beliefs = numbers(np.random.default_rng(3))
+    nothing = jnp.zeros_like(inputs).at[..., 2].set(inputs[..., 2])  # but rewards, which are told
+    (one, _), (other, _) = (decoder.elbo(params, nothing, beliefs, choice) for decoder in (plain, hiding))
+    np.testing.assert_allclose(one, other, rtol=1e-12)
+    (one, _), (other, _) = (decoder.elbo(params, inputs, beliefs, choice) for decoder in (plain, hiding))
+    assert abs(one - other) > 1e-3
+    seen = beliefs[..., :LATENT], inputs[..., :2], inputs[..., 3:4], inputs[..., :2]
+    np.testing.assert_array_equal(plain.reward(params, *seen), hiding.reward(params, *seen))
+
+
+def test_dropout_in_expectation():
+    x = jnp.linspace(-2.0, 3.0, 50)
+    keys = jax.random.split(jax.random.key(0), 4000)
+    each = np.asarray(jax.vmap(lambda key: vae.drop_out(0.7, key, x))(keys))
+    error = np.abs(np.asarray(x)) * np.sqrt(0.7 / 0.3 / 4000)  # of a mean of Bernoulli draws divided by 0.3
+    assert (np.abs(each.mean(axis=0) - x) <= 5 * error + 1e-6).all()
+    assert (each == 0.0).mean() == pytest.approx(0.7, abs=0.01)
+    assert vae.drop_out(0.0, keys[0], x) is x
+
+
+def test_trials_that_are_not_real_explain_nothing(x64):
+    config = BeliefConfig(LATENT, NetworkConfig(hidden=(5,), activation="relu"), terms=4, decoded=5)
+    decoder = vae.make_decoder(config, SPEC, "float32")
+    params = decoder.init(jax.random.key(0))
+    inputs, beliefs = numbers(np.random.default_rng(4))
+    choice = vae.choose(config, jax.random.key(1), T, B)
+    some = choice._replace(noise=choice.noise[:, ::2], weight=choice.weight[::2])
+    alone = decoder.elbo(params, inputs[:, ::2], beliefs[:, ::2], some)
+    masked = decoder.elbo(params, inputs, beliefs, choice._replace(weight=jnp.array([1.5, 0.0, 1.5])))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9), alone, masked)
+    none = decoder.elbo(params, inputs, beliefs, choice._replace(weight=jnp.zeros(3)))
+    assert none[0] == 0.0
 
 
 def test_bad_configurations():
     with pytest.raises(ConfigError, match=r"belief\.terms and belief\.decoded 1"):
         BeliefConfig(terms=0)
+    for bad in ({"dropout": 1.0}, {"virtual": -0.1}, {"virtual": float("nan")}):
+        with pytest.raises(ConfigError, match=r"belief\.dropout and belief\.virtual must lie in \[0, 1\)"):
+            BeliefConfig(**bad)
     with pytest.raises(ConfigError, match="needs something that modulates the network"):
         make_policy(PolicyConfig(condition="film"), SPEC)

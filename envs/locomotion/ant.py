@@ -7,18 +7,22 @@ forces out of reward and observation: they run on every backend, and on the fast
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ...types import Array, Key, Task
+from ..parameters import angle, radius, square
 from ..physics import PhysicsState
 from .bodies import ANT, Body
 from .env import Family, Motion
 from .terms import (
+    ANGLE,
     contact_cost,
     contact_forces,
     control_cost,
     height_outside,
     sample_angle,
     sample_direction,
+    speeds,
     uniform,
     unit_vector,
 )
@@ -76,9 +80,23 @@ def observe_position_contacts(body: Body, state: PhysicsState) -> Array:
     return jnp.concatenate([state.qpos, state.qvel, contact_forces(state)])
 
 
-ANT_DIR = Family(ANT, sample_angle, direction_reward, horizon=200, terminated=height_outside(0.2, 1.0))
+ANT_DIR = Family(
+    ANT,
+    sample_angle,
+    direction_reward,
+    horizon=200,
+    terminated=height_outside(0.2, 1.0),
+    parameters={"angle": ANGLE},
+)
 ANT_DIR_CONTACT = ANT_DIR._replace(reward=direction_reward_contact, fields=("cfrc_ext",))
-ANT_GOAL = Family(ANT, sample_disk, goal_reward, horizon=200, observe=observe_position)
+ANT_GOAL = Family(
+    ANT,
+    sample_disk,
+    goal_reward,
+    horizon=200,
+    observe=observe_position,
+    parameters={"angle": angle(-np.pi, np.pi), "radius": radius(0.0, 3.0, "m")},
+)
 ANT_GOAL_CONTACT = ANT_GOAL._replace(
     reward=goal_reward_contact, observe=observe_position_contacts, fields=("cfrc_ext",)
 )
@@ -89,12 +107,15 @@ FAMILIES = {
     # ProMP's directions are normalised Gaussian vectors of the plane, so their angle is uniform.
     "ant-dir/promp": ANT_DIR_CONTACT._replace(observe=observe_contacts, terminated=height_outside(0.0, 1.0)),
     # VariBAD meant backward and forward, but its -1 and +1 are read as radians: cos(-1) = cos(1), both go forward.
-    "ant-dir/varibad": ANT_DIR_CONTACT._replace(sample_task=sample_direction),
-    "ant-vel": ANT_DIR._replace(sample_task=uniform(0.0, 3.0), reward=velocity_reward),
+    "ant-dir/varibad": ANT_DIR_CONTACT._replace(sample_task=sample_direction, parameters={}),
+    "ant-vel": ANT_DIR._replace(reward=velocity_reward, **speeds(0.0, 3.0)),
     "ant-goal": ANT_GOAL,
     "ant-goal/pearl": ANT_GOAL_CONTACT._replace(num_tasks=(150, 30)),
     # MAML observes the torso's rotation matrix and mass centre too; both follow from qpos and are left out.
     "ant-goal/maml": ANT_GOAL_CONTACT._replace(
-        sample_task=uniform(-3.0, 3.0, (2,)), reward=goal_reward_maml, terminated=height_outside(0.2, 1.0)
+        sample_task=uniform(-3.0, 3.0, (2,)),
+        reward=goal_reward_maml,
+        terminated=height_outside(0.2, 1.0),
+        parameters=square(3.0, "m"),
     ),
 }

@@ -9,7 +9,7 @@ from ...types import Array, Task
 from ..physics import PhysicsState
 from .bodies import HALF_CHEETAH, Body
 from .env import Family, Motion
-from .terms import control_cost, sample_direction, uniform
+from .terms import control_cost, sample_direction, speeds
 
 
 def direction_reward(motion: Motion, direction: Task) -> Array:
@@ -27,7 +27,7 @@ def observe_with_torso(body: Body, state: PhysicsState) -> Array:
 
 
 CHEETAH_DIR = Family(HALF_CHEETAH, sample_direction, direction_reward, horizon=200)
-CHEETAH_VEL = Family(HALF_CHEETAH, uniform(0.0, 3.0), velocity_reward, horizon=200)
+CHEETAH_VEL = Family(HALF_CHEETAH, reward=velocity_reward, horizon=200, **speeds(0.0, 3.0))
 
 FAMILIES = {
     "cheetah-dir": CHEETAH_DIR,
@@ -35,6 +35,6 @@ FAMILIES = {
     "cheetah-dir/promp": CHEETAH_DIR._replace(horizon=100),
     "cheetah-vel": CHEETAH_VEL,
     "cheetah-vel/pearl": CHEETAH_VEL._replace(observe=observe_with_torso, num_tasks=(100, 30)),
-    "cheetah-vel/maml": CHEETAH_VEL._replace(sample_task=uniform(0.0, 2.0)),
-    "cheetah-vel/fast": CHEETAH_VEL._replace(sample_task=uniform(3.0, 4.0)),
+    "cheetah-vel/maml": CHEETAH_VEL._replace(**speeds(0.0, 2.0)),
+    "cheetah-vel/fast": CHEETAH_VEL._replace(**speeds(3.0, 4.0)),
 }

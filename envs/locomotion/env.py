@@ -1,13 +1,13 @@
 """A locomotion environment: a body on a plane, and a task family as data plus small pure functions."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import mujoco
 
-from ...types import Array, EnvSpec, Key, Task, TimeStep
+from ...types import Array, EnvSpec, Key, Parameter, Task, TimeStep
 from ..physics import ModelParams, PhysicsState, is_unstable, make_physics
 from ..task_sets import OneOf, fixed_tasks
 from .bodies import Body
@@ -40,6 +40,7 @@ class Family(NamedTuple):
     num_tasks: tuple[int, int] | None = None  # (train, test) sizes of a fixed set of tasks; None: unlimited
     fields: tuple[str, ...] = ()  # arrays of mjData that reward or observation read (see physics/base.py)
     edit_model: Callable[[mujoco.MjSpec], None] | None = None  # before compiling: adds sensors, sets options
+    parameters: Mapping[str, Parameter] = {}
 
 
 class LocomotionEnv:
@@ -47,7 +48,7 @@ class LocomotionEnv:
 
     def __init__(self, name: str, family: Family, physics: str, horizon: int | None, split: str):
         model = family.body.load(family.edit_model)
-        self._family = family
+        self._family, self.parameters = family, family.parameters
         self.physics = make_physics(model, family.body.substeps, physics, family.fields)
         self.dt = model.opt.timestep * family.body.substeps  # s per step
         self.tasks = fixed_tasks(family.sample_task, family.num_tasks, split)

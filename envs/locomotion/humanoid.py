@@ -7,7 +7,7 @@ from ...types import Array, Task
 from ..physics import PhysicsState
 from .bodies import HUMANOID, Body
 from .env import Family, Motion
-from .terms import control_cost, height_outside, sample_angle, unit_vector
+from .terms import ANGLE, control_cost, height_outside, sample_angle, unit_vector
 
 FIELDS = ("cinert", "cvel", "qfrc_actuator", "cfrc_ext")
 
@@ -41,7 +41,13 @@ def observe_all(body: Body, state: PhysicsState) -> Array:
 
 
 HUMANOID_DIR = Family(
-    HUMANOID, sample_angle, reward, horizon=200, terminated=height_outside(1.0, 2.0), edit_model=edit_model
+    HUMANOID,
+    sample_angle,
+    reward,
+    horizon=200,
+    terminated=height_outside(1.0, 2.0),
+    edit_model=edit_model,
+    parameters={"angle": ANGLE},
 )
 
 FAMILIES = {

@@ -7,15 +7,17 @@ arrays of the model; derived constants (`dof_invweight0` and the like) stay thos
 import functools
 
 import jax
+import jax.numpy as jnp
 import mujoco
 
-from ...types import Array, Key, Task
+from ...types import Array, Key, Parameter, Task
 from ..physics import ModelParams
 from .bodies import HOPPER, WALKER
 from .env import Family, Motion
 from .terms import control_cost, hopper_fallen, walker_fallen
 
 _BASES = {"body_mass": 1.5, "body_inertia": 1.5, "geom_friction": 1.5, "dof_damping": 1.3}
+_NAMES = {"mass": "body_mass", "inertia": "body_inertia", "friction": "geom_friction", "damping": "dof_damping"}
 
 
 def sample_multipliers(key: Key, num_bodies: int, num_geoms: int, num_dofs: int) -> dict[str, Array]:
@@ -31,6 +33,16 @@ def sample_multipliers(key: Key, num_bodies: int, num_geoms: int, num_dofs: int)
         name: _BASES[name] ** jax.random.uniform(k, shape, minval=-3.0, maxval=3.0)
         for k, (name, shape) in zip(keys, shapes.items(), strict=True)
     }
+
+
+def multiplier(name: str) -> Parameter:
+    """That of a whole array: the geometric mean of its elements' multipliers; to set it is to give all of them this one."""
+    return Parameter(
+        trained=(_BASES[name] ** -3.0, _BASES[name] ** 3.0),
+        of=lambda task: jnp.exp(jnp.log(task[name]).mean()),
+        at=lambda task, value: task | {name: jnp.full_like(task[name], value)},
+        limits=(0.01, 100.0),
+    )
 
 
 def model_params(model: mujoco.MjModel, task: Task) -> ModelParams:
@@ -51,6 +63,7 @@ WALKER_RAND_PARAMS = Family(
     terminated=walker_fallen,
     model_params=model_params,
     num_tasks=(40, 10),
+    parameters={short: multiplier(name) for short, name in _NAMES.items()},
 )
 HOPPER_RAND_PARAMS = WALKER_RAND_PARAMS._replace(
     body=HOPPER,

@@ -1,12 +1,14 @@
 """Small pieces that several task families share: what a task is, what a reward is made of."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ...types import Array, Key
+from ..parameters import number
 from ..physics import PhysicsState
 from ..task_sets import OneOf
 
@@ -20,6 +22,12 @@ sample_direction = OneOf(np.array([-1.0, 1.0]))  # backward or forward along x
 
 
 sample_angle = uniform(0.0, 2 * jnp.pi)  # rad
+ANGLE = number(0.0, 2 * np.pi, "rad")._replace(limits=(0.0, 2 * np.pi))
+
+
+def speeds(low: float, high: float) -> dict[str, Any]:
+    """Of a `Family`: tasks that are a speed, uniform in [low, high) m/s."""
+    return {"sample_task": uniform(low, high), "parameters": {"speed": number(low, high, "m/s")}}
 
 
 def unit_vector(angle: Array) -> Array:

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 
-from ...types import Array, EnvSpec, Key, Task, TimeStep
+from ...types import Array, EnvSpec, Key, Parameter, Task, TimeStep
+from ..parameters import entry
 from ..physics import PhysicsState, is_unstable, make_physics, resolve_backend, together
 from ..physics.host_call import host_call
 from ..physics.mujoco import MujocoPhysics
@@ -52,6 +53,7 @@ class MetaWorldEnv:
         self._family = family
         self.tasks, self.shows_goal, self._label, self._reward = variant
         self._sample_task = sample_vector(family) if self.tasks is None else OneOf(self.tasks)
+        self.parameters = parameters(family)
         self._scene_args = scene_args
         self.scene = scenes.load(*scene_args)
         middle = (np.array(family.low) + np.array(family.high)) / 2
@@ -160,6 +162,16 @@ class MetaWorldEnv:
         info = {name: jnp.asarray(getattr(verdict, name), float) for name in names}
         reward = jnp.asarray(verdict.reward, float)
         return TimeStep(jnp.concatenate([obs, self._label]), reward, jnp.array(False), info)
+
+
+def parameters(family: Family) -> dict[str, Parameter]:
+    """The numbers of task vectors that differ from task to task, m: the first three are where the object begins, or the fixture;
+    others, named first, where the goal is. Those that the package draws from a few millimetres are left out.
+    """
+    names = [f"{what}-{axis}" for what in ("object", "goal") for axis in "xyz"]
+    bounds = enumerate(zip(names, family.low, family.high, strict=False))
+    found = {name: entry(i, low, high, "m") for i, (name, low, high) in bounds if high - low > 0.01}
+    return dict(sorted(found.items()))
 
 
 def step_together(envs: Sequence[MetaWorldEnv]) -> Callable | None:

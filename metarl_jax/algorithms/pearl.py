@@ -196,6 +196,7 @@ def make(config: PearlConfig, env: MetaEnv | Suite, policy_config: PolicyConfig,
         init_carry=init_carry,
         keeps_history=False,
         knowledge=lambda belief, history: belief.mean,
+        kept_tasks=lambda state: state.kept.by_task.memory.standing,
         env_steps_per_iteration=tasks * shape[1] * spec.horizon,
         checkpointed=(lambda state: state) if config.checkpoint_replay else forget,
     )

@@ -16,6 +16,7 @@ from ..learning.optim import OptimizerConfig, init_run_state, make_optimizer
 from ..networks import MEMORIES, make_memory
 from ..policies import Policy, PolicyConfig, Sequence, input_size, make_act, make_policy, memory_inputs
 from ..types import Adaptation, Algorithm, Array, EnvSpec, Key, MetaEnv, Metrics, Params, RunState, Suite, Transition
+from . import virtual as virtual_tasks
 from .critic import Critic, CriticConfig, make_critic
 from .diagnostics import action_metrics, outcome_metrics, unstable_metrics
 from .ppo_update import (
@@ -86,6 +87,7 @@ class Experience(NamedTuple):
     steps: Steps
     carries: Any  # of the memories before each chunk, [B, C, ...]
     noise: Any = ()  # of what is drawn from beliefs, [B, terms, latent], where there are such
+    weight: Any = ()  # [B], of what a trial says to its beliefs
 
 
 class ActorCritic(NamedTuple):
@@ -127,7 +129,8 @@ def make(config: Rl2Config, env: MetaEnv | Suite, policy_config: PolicyConfig, i
             return init_run_state(model.init(key), optimizer, policy.init_stats(), init_kept(config.update))
         key_model, key_decoder = jax.random.split(key)
         params = model.init(key_model) | {"decoder": decoder.init(key_decoder)}
-        return init_run_state(params, optimizer, policy.init_stats(), init_kept(config.update))
+        seen = virtual_tasks.nothing_seen(config.num_tasks, config.belief.latent) if config.belief.virtual else ()
+        return init_run_state(params, optimizer, policy.init_stats(), init_kept(config.update, seen))
 
     def iterate(state: RunState, key: Key) -> tuple[RunState, Metrics]:
         key_tasks, key_start, key_run, key_update = jax.random.split(key, 4)
@@ -135,18 +138,30 @@ def make(config: Rl2Config, env: MetaEnv | Suite, policy_config: PolicyConfig, i
         history = rollout.no_history(env.spec, shape, policy.init_carry(shape))
         start = rollout.start(env, tasks, key_start, shape, history)
         act = make_act(policy, state.obs_stats, state.params["policy"], None)
-        _, transitions = rollout.collect(env, act, tasks, start, key_run, num_steps)
+        seen, virtual, imagine = state.kept.by_task, None, None
+        if config.belief.latent and config.belief.virtual:
+            key_run, key_virtual = jax.random.split(key_run)
+            virtual = virtual_tasks.draw(config.belief.virtual, seen, key_virtual)
+            imagine = virtual_tasks.make_imagine(decoder, state.params["decoder"], state.obs_stats, seen, virtual)
+        end, transitions = rollout.collect(env, act, tasks, start, key_run, num_steps, imagine)
         of_device = sharding.over_rows(lambda t, state: prepare(config, model, state, t), config.num_tasks)
         experience, choice = of_device(transitions, state), None
         if config.belief.latent:
             key_update, key_choice = jax.random.split(key_update)
             choice = choose(config.belief, key_choice, num_steps, shape[0] * shape[1])
-            experience = experience._replace(noise=jnp.swapaxes(choice.noise, 0, 1))
+            experience = experience._replace(noise=jnp.swapaxes(choice.noise, 0, 1), weight=choice.weight)
+        if virtual is not None:
+            weight = jnp.repeat(virtual_tasks.weights(virtual), config.envs_per_task)
+            experience = experience._replace(weight=weight)
+            seen = virtual_tasks.update(seen, virtual, policy.knowledge(end.history.carry), transitions.reward_t)
         gradient = make_gradient(loss, choice)
         state, metrics = run_epochs(config.update, gradient, experience, optimizer, state, key_update, iterations)
         state = state._replace(step=state.step + 1, obs_stats=policy.observe(state.obs_stats, [transitions]))
+        state = state._replace(kept=state.kept._replace(by_task=seen))
         for when, episode in (("before", 0), ("after", config.episodes - 1)):
-            metrics |= outcome_metrics(env, when, rollout.episode_outcome(transitions, episode))
+            outcome = rollout.episode_outcome(transitions, episode)
+            outcome = outcome if virtual is None else virtual_tasks.real_alone(outcome, virtual)
+            metrics |= outcome_metrics(env, when, outcome)
         return state, metrics | action_metrics(policy, transitions) | unstable_metrics([transitions])
 
     return Algorithm(
@@ -220,7 +235,7 @@ def make_loss(config: Rl2Config, policy: Policy, model: ActorCritic, decoder: De
             return total, metrics
         inputs, beliefs = batch.context.inputs, said.features[..., -2 * config.belief.latent :]
         inputs, beliefs = (of_trials(x, len(trials.noise)) for x in (inputs, beliefs))
-        choice = choice._replace(noise=jnp.swapaxes(trials.noise, 0, 1))
+        choice = choice._replace(noise=jnp.swapaxes(trials.noise, 0, 1), weight=trials.weight)
         elbo_loss, parts = decoder.elbo(params["decoder"], inputs, beliefs, choice)
         return total + elbo_loss, metrics | parts
 

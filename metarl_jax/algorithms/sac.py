@@ -147,6 +147,7 @@ def make(config: SacConfig, env: MetaEnv | Suite, policy_config: PolicyConfig, i
         adapt=lambda state, params, transitions: params,
         adaptation=Adaptation(0, None),
         policy=policy,
+        kept_tasks=lambda state: state.kept.by_task.standing.tasks,
         init_carry=lambda shape: (),
         keeps_history=False,
         env_steps_per_iteration=config.env_steps,

@@ -19,6 +19,7 @@ COMMANDS = {
     "evaluate": "adaptation curve of a run on held-out tasks",
     "adapt": "let a run go on learning new tasks, episode by episode",
     "embed": "what an agent knows of its tasks after each adaptation step: figure and table",
+    "diagnose": "one task: whether adaptation helps there, what it knows of it, whether training has its like",
     "video": "film an episode of a run or of an environment (.mp4, .gif)",
     "plot": "learning curves of several runs in one figure",
     "paths": "where a run's point goes on the plane, episode by episode",

@@ -11,13 +11,13 @@ import numpy as np
 import tyro
 
 from ..errors import ConfigError
-from ..runs import embedding, judging, runlog
+from ..runs import embedding, runlog
 from ..runs.files import check_place
 from ..runs.signals import interruptibly
 from ..show import console, embeddings
 from .choices import Checkpoint
-from .load import make_envs, restore
-from .options import check_ranges, differences, given, parse, spell
+from .load import load_adapting
+from .options import check_ranges, parse, spell
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,41 +58,45 @@ def parse_options(argv: list[str]) -> EmbedOptions:
 
 def run(argv: list[str]) -> int:
     options = parse_options(argv)
-    config = runlog.read_config(options.run)
-    evaluated = dataclasses.replace(config.evaluation, **given(options, "tasks", "episodes", "steps", "seed"))
-    trained, env = make_envs(dataclasses.replace(config, evaluation=evaluated))
-    algorithm, state = restore(options.run, config, trained, options.checkpoint)
-    own, settings = (each.following(algorithm.adaptation) for each in (config.evaluation, evaluated))
+    loaded = load_adapting(options, "tasks", "episodes", "steps", "seed")
+    config, env, algorithm, state, settings = (
+        getattr(loaded, name) for name in ("config", "env", "algorithm", "state", "settings")
+    )
     if algorithm.knowledge is None or not settings.steps:
         raise ConfigError(
             f"{config.algorithm.name} does not adapt in this run: of a task it knows what it knows of all."
         )
-    tasks, key = judging.draw_tasks(settings, env), judging.episodes_key(settings, config.seed)
-    shape = (settings.tasks, settings.episodes)
 
     @jax.jit
     def know(state: Any, tasks: Any, key: Any) -> Any:
-        return embedding.embed(algorithm, env, state, tasks, key, shape, settings.steps)
+        return embedding.embed(algorithm, env, state, tasks, key, loaded.shape, settings.steps)
 
     with console.waiting(f"adapting to {settings.tasks} tasks"):
-        points = np.asarray(interruptibly(lambda: jax.block_until_ready(know(state, tasks, key))), np.float64)
-    found = embedding.Embedding(points, *embedding.describe_tasks(env, tasks, settings.tasks))
+        points = interruptibly(lambda: np.asarray(know(state, loaded.tasks, loaded.key), np.float64))
+    found = embedding.Embedding(points, *embedding.describe_tasks(env, loaded.tasks, settings.tasks))
     rows = embedding.relations(found)
     embeddings.print_relations(rows, f"{config.preset}: correlation of what it knows with {settings.tasks} tasks")
     out, name = options.out or options.run, f"embedding-iteration-{int(state.step)}"
-    name += spell(differences(own, settings) | ({"method": "tsne"} if options.method == "tsne" else {}))
+    name += spell(loaded.changes | ({"method": "tsne"} if options.method == "tsne" else {}))
     report = {"env": config.env, "iteration": int(state.step), "seed": config.seed, "task_seed": settings.seed}
     report |= {"episodes": settings.episodes, "relations": rows, "families": found.families}
     report |= {"tasks": [x.tolist() for x in found.tasks], "points": points.tolist()}
     written = out / "eval" / f"{name}.json", out / "plots" / f"{name}.png"
     with runlog.readable_errors(out, "--out"):
         runlog.write_atomically(written[0], json.dumps(report))
-        _draw(found, options.method, written[1])
+        _draw(found, _colours(env, loaded.tasks, found), options.method, written[1])
     print("written: " + " and ".join(map(str, written)))
     return 0
 
 
-def _draw(found: embedding.Embedding, method: str, path: Path) -> None:
+def _colours(env: Any, tasks: Any, found: embedding.Embedding) -> tuple[np.ndarray, str]:
+    """A number of each task, and what it is: the first that has a name."""
+    named = embedding.named_numbers(env, tasks)
+    what = next(iter(named), "the task's first number")
+    return named.get(what, found.tasks[0][:, 0]), what
+
+
+def _draw(found: embedding.Embedding, colours: tuple[np.ndarray, str], method: str, path: Path) -> None:
     """A panel for each step after the first point, where all tasks are one."""
     later = found.points[1:]
     if method == "tsne":
@@ -107,10 +111,5 @@ def _draw(found: embedding.Embedding, method: str, path: Path) -> None:
     else:
         placed, share = embedding.principal(later)
         axes = [f"component {i + 1} ({100 * share[i]:.0f} % of the variance)" for i in range(2)]
-    numbers = found.tasks[0]
-    colours, what = numbers[:, 0], "the task's number"
-    if numbers.shape[1] == 2:
-        colours, what = np.degrees(np.arctan2(numbers[:, 1], numbers[:, 0])), "direction of the goal (degrees)"
-    elif numbers.shape[1] > 2:
-        what = "the task's first number"
-    embeddings.scatter(placed, colours, found.families, [*axes, what], path)
+    numbers, what = colours
+    embeddings.scatter(placed, numbers, found.families, [*axes, what], path)

@@ -2,16 +2,20 @@
 
 import dataclasses
 import importlib.util
+import json
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
 from ..errors import ConfigError
-from ..runs import judging, runlog
+from ..evaluation import parameters_of, unstable_notes
+from ..policies import make_judged_act
+from ..runs import judging, runlog, shift
 from ..runs.files import check_place
 from ..runs.signals import interruptibly
 from ..show import console
+from ..show.shift import draw_shift, print_shift
 from .choices import Actions, Checkpoint
 from .load import check_fits, make_env, restore
 from .options import differences, given, parse, spell
@@ -35,6 +39,9 @@ class EvaluateOptions:
     run's own number where left out."""
     steps: tuple[int, ...] = ()
     """Native: adaptation steps to show (for example 0 1 2 3); 0 to the run's own number where left out."""
+    shift: Annotated[str | None, tyro.conf.arg(metavar="NAME=LOW..HIGH:STEPS")] = None
+    """Native: judge on tasks of so many values of one of their numbers, inside and outside of what training had:
+    `speed=0..5:11`, `radius=0.5..2:7`, `mass=0.1..5:9`, `goal-x=-0.3..0.3:7`. The error on any other name lists them."""
     horizon: int | None = None
     """Steps per episode; where left out, the run's own number, on metaworld the package's 500."""
     seed: int | None = None
@@ -63,7 +70,7 @@ def parse_evaluate(argv: list[str]) -> EvaluateOptions:
     options = parse(EvaluateOptions, argv)
     if options.out is not None:
         check_place(options.out, "--out")
-    native, metaworld = ("tasks", "steps", "physics"), ("suite", "split", "evaluator", "adaptation_episodes")
+    native, metaworld = ("tasks", "steps", "shift", "physics"), ("suite", "split", "evaluator", "adaptation_episodes")
     for name in metaworld if options.on == "native" else native:
         if getattr(options, name) not in (None, ()):
             other = "metaworld" if options.on == "native" else "native"
@@ -76,6 +83,8 @@ def parse_evaluate(argv: list[str]) -> EvaluateOptions:
                 )
     if options.steps and min(options.steps) < 0:
         raise ConfigError(f"--steps must not be negative: {options.steps}.")
+    if options.shift is not None:
+        shift.parse(options.shift)
     return options
 
 
@@ -95,9 +104,12 @@ def _evaluate_natively(options, config) -> int:
     )
     eval_env, env = make_env(wanted, "test"), make_env(config, "train")
     check_fits(env.spec, eval_env.spec)
+    if options.shift is not None:
+        return _evaluate_shift(options, config, wanted, env, eval_env)
     algorithm, state = restore(options.run, config, env, options.checkpoint)
     judge = judging.make_judge(wanted, algorithm, env, eval_env, options.actions)
-    name, out = f"iteration-{int(state.step)}{_differences(config, judge)}", options.out or options.run
+    name = f"iteration-{int(state.step)}{_differences(config, wanted, judge.adaptation, judge.settings)}"
+    out = options.out or options.run
     with console.waiting(f"evaluating: {judge.population.words}"):
         curve = interruptibly(judge, state)
     console.print_curve(curve, options.steps or tuple(curve["steps"]))
@@ -107,10 +119,40 @@ def _evaluate_natively(options, config) -> int:
     return 0
 
 
-def _differences(config, judge: judging.Judge) -> str:
+def _evaluate_shift(options, config, wanted, env, eval_env) -> int:
+    values = shift.parse(options.shift)
+    asked = shift.find(values, parameters_of(env), env.spec.name)
+    algorithm, state = restore(options.run, config, env, options.checkpoint)
+    settings = wanted.evaluation.following(algorithm.adaptation, options.actions)
+    play = judging.make_play(settings, algorithm, eval_env, make_judged_act(options.actions, config.policy, env.spec))
+    tasks, key = judging.draw_tasks(settings, eval_env), judging.episodes_key(settings, config.seed)
+    with console.waiting(f"evaluating: {settings.tasks} tasks at each of {values.size} values of {values.name}"):
+        report = interruptibly(lambda: shift.study(asked, play, (env, eval_env), state, tasks, key))
+    steps = options.steps or tuple(sorted({0, settings.steps}))
+    notes = judging.differences(settings, algorithm.adaptation, env.spec, eval_env.spec)
+    worlds = settings.tasks * settings.episodes * (settings.steps + 1) * values.size
+    notes += unstable_notes(sum(report.get("unstable_worlds", [])), worlds)
+    if report["distinct_tasks"] == 1 < settings.tasks:
+        notes.append(f"a value is all that there is to a task: intervals are over {settings.tasks} times its episodes")
+    report |= {"env": config.env, "iteration": int(state.step), "seed": config.seed, "task_seed": settings.seed}
+    report |= {"episodes": settings.episodes, "actions": settings.actions, "horizon": eval_env.spec.horizon}
+    report |= {"physics": wanted.physics, "notes": notes}
+    print_shift(report, steps)
+    name = f"shift-{values.name}-{values.low!r}..{values.high!r}-{values.size}-iteration-{int(state.step)}"
+    name += _differences(config, wanted, algorithm.adaptation, settings)
+    out = options.out or options.run
+    written = out / "eval" / f"{name}.json", out / "plots" / f"{name}.png"
+    with runlog.readable_errors(out, "--out"):
+        runlog.write_atomically(written[0], json.dumps(report))
+        draw_shift(report, steps, written[1])
+    print("written: " + " and ".join(map(str, written)))
+    return 0
+
+
+def _differences(config, wanted, adaptation, settings) -> str:
     """What sets an evaluation apart from the run's own, as the end of a file's name."""
-    changed = differences(config.evaluation.following(judge.adaptation), judge.settings)
-    changed |= {"physics": judge.config.physics} if judge.config.physics != config.physics else {}
+    changed = differences(config.evaluation.following(adaptation), settings)
+    changed |= {"physics": wanted.physics} if wanted.physics != config.physics else {}
     return spell(changed)
 
 

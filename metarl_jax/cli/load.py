@@ -1,14 +1,19 @@
 """A run directory as the objects that it stands for."""
 
+import dataclasses
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 
 from .. import envs, rollout
 from ..algorithms import make_algorithm
+from ..config import ExperimentConfig, SettledEvaluation
 from ..errors import ConfigError
+from ..runs import judging, runlog
 from ..runs.checkpoint import Checkpoints
-from ..types import EnvSpec, Split
+from ..types import Algorithm, EnvSpec, Key, MetaEnv, RunState, Split, Suite, Task
+from .options import differences, given
 
 HOST = "metaworld-host/"  # begins the names of environments of the package
 
@@ -72,3 +77,33 @@ def restore(run, config, env, checkpoint: str) -> tuple:
     except OSError as error:
         raise ConfigError(f"cannot read {run}: {error.strerror or error}.") from error
     return algorithm, state
+
+
+class Adapting(NamedTuple):
+    """A run, and the held-out tasks that it is to adapt to."""
+
+    config: ExperimentConfig
+    trained: MetaEnv | Suite  # what it trained on
+    env: MetaEnv | Suite  # what draws the tasks
+    algorithm: Algorithm
+    state: RunState
+    settings: SettledEvaluation  # with what options say
+    changes: dict[str, Any]  # those of them that are not the run's own
+    tasks: Task
+    key: Key  # of episodes and actions
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Tasks, and episodes of each."""
+        return self.settings.tasks, self.settings.episodes
+
+
+def load_adapting(options: Any, *names: str) -> Adapting:
+    """What `options.run` is and is judged on; options of these names, where they are given, replace those of its evaluation."""
+    config = runlog.read_config(options.run)
+    evaluated = dataclasses.replace(config.evaluation, **given(options, *names))
+    trained, env = make_envs(dataclasses.replace(config, evaluation=evaluated))
+    algorithm, state = restore(options.run, config, trained, options.checkpoint)
+    own, settings = (each.following(algorithm.adaptation) for each in (config.evaluation, evaluated))
+    tasks, key = judging.draw_tasks(settings, env), judging.episodes_key(settings, config.seed)
+    return Adapting(config, trained, env, algorithm, state, settings, differences(own, settings), tasks, key)

@@ -9,12 +9,12 @@ import tyro
 
 from .. import evaluation, rollout
 from ..errors import ConfigError
-from ..runs import judging, runlog
+from ..runs import runlog
 from ..runs.files import check_place
 from ..show import plots
 from .choices import Checkpoint
-from .load import make_envs, restore
-from .options import check_ranges, differences, given, parse, spell
+from .load import load_adapting
+from .options import check_ranges, parse, spell
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,20 +51,18 @@ def run(argv: list[str]) -> int:
     config = runlog.read_config(options.run)
     if not config.env.startswith("point"):
         raise ConfigError(f"the run was trained on {config.env!r}: only paths on the plane (point...) can be drawn.")
-    evaluated = dataclasses.replace(config.evaluation, **given(options, "tasks", "steps", "seed"))
-    trained, env = make_envs(dataclasses.replace(config, evaluation=evaluated))
-    algorithm, state = restore(options.run, config, trained, options.checkpoint)
-    own, settings = (each.following(algorithm.adaptation) for each in (config.evaluation, evaluated))
-    name = f"paths-iteration-{int(state.step)}{spell(differences(own, settings))}.png"
+    loaded = load_adapting(options, "tasks", "steps", "seed")
+    algorithm, env, settings = loaded.algorithm, loaded.env, loaded.settings
+    name = f"paths-iteration-{int(loaded.state.step)}{spell(loaded.changes)}.png"
     out = options.out or options.run / "plots" / name
-    tasks, key = judging.draw_tasks(settings, env), judging.episodes_key(settings, config.seed)
 
     @jax.jit
     def play(state, tasks, key):
         """The first of the episodes after each adaptation step: transitions `[K + 1, N, T]`."""
         key_adapt, key = jax.random.split(key)
-        shape = (settings.tasks, settings.episodes)
-        params, histories, _ = evaluation.adaptation(algorithm, env, state, tasks, key_adapt, shape, settings.steps)
+        params, histories, _ = evaluation.adaptation(
+            algorithm, env, state, tasks, key_adapt, loaded.shape, settings.steps
+        )
         histories = jax.tree.map(lambda x: x[:, :, :1], histories)
 
         def episode(params, history, key):
@@ -73,9 +71,9 @@ def run(argv: list[str]) -> int:
         played = jax.vmap(episode)(params, histories, jax.random.split(key, settings.steps + 1))
         return jax.tree.map(lambda x: x[:, :, 0], played)
 
-    played = play(state, tasks, key)
+    played = play(loaded.state, loaded.tasks, loaded.key)
     paths = np.concatenate([played.obs_tm1, played.obs_t[:, :, -1:]], axis=2)
     with runlog.readable_errors(out.parent, "--out"):
-        plots.paths(paths, np.asarray(tasks), np.asarray(played.reward_t.sum(axis=2)), out)
+        plots.paths(paths, np.asarray(loaded.tasks), np.asarray(played.reward_t.sum(axis=2)), out)
     print(f"written: {out}")
     return 0

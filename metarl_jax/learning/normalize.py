@@ -36,5 +36,13 @@ def merge(a: Stats, b: Stats) -> Stats:
 
 def apply(stats: Stats, x: Array, limit: float = 10.0) -> Array:
     """`x` `[..., D]` standardised and clipped to +-limit; unchanged while nothing has been seen."""
-    std = jnp.sqrt(stats.sum_square / jnp.maximum(stats.count, 1.0) + 1e-8)
-    return jnp.where(stats.count > 0, jnp.clip((x - stats.mean) / std, -limit, limit), x)
+    return jnp.where(stats.count > 0, jnp.clip((x - stats.mean) / _std(stats), -limit, limit), x)
+
+
+def undo(stats: Stats, x: Array) -> Array:
+    """What `apply` made `x` of, where it did not clip it."""
+    return jnp.where(stats.count > 0, x * _std(stats) + stats.mean, x)
+
+
+def _std(stats: Stats) -> Array:
+    return jnp.sqrt(stats.sum_square / jnp.maximum(stats.count, 1.0) + 1e-8)

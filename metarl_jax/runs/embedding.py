@@ -51,6 +51,14 @@ def describe_tasks(env: MetaEnv | Suite, tasks: Task, num_tasks: int) -> tuple[l
     return [np.concatenate(columns, axis=1)], [env.spec.name] * num_tasks
 
 
+def named_numbers(env: MetaEnv | Suite, tasks: Task) -> dict[str, np.ndarray]:
+    """The numbers of N tasks that have names, `[N]` each, by name and unit; {} where none has, and of a suite."""
+    return {
+        name + (f" ({parameter.unit})" if parameter.unit else ""): np.asarray(jax.vmap(parameter.of)(tasks), np.float64)
+        for name, parameter in evaluation.parameters_of(env).items()
+    }
+
+
 def principal(points: np.ndarray, size: int = 2) -> tuple[np.ndarray, np.ndarray]:
     """The first principal components of points `[..., D]`, `[..., size]`, and the share of the variance that each explains.
 

@@ -39,7 +39,8 @@ class Judge:
         """The adaptation curve, as eval/*.json holds it; `seed` is the run's, `config.seed` where left out."""
         config, settings, (rows, held_out, words, notes) = self.config, self.settings, self.population
         seed = config.seed if seed is None else seed
-        returns, success, unstable = jax.tree.map(np.asarray, self.curve_of(state, episodes_key(settings, seed)))
+        measured = jax.tree.map(np.asarray, self.curve_of(state, episodes_key(settings, seed)))
+        returns, success, unstable = measured.returns, measured.success, measured.unstable
         curve: dict[str, Any] = {
             "env": config.env,
             "tasks": words,
@@ -85,28 +86,41 @@ def make_judge(
       actions: of judged episodes (see `SettledEvaluation`).
     """
     settings = config.evaluation.following(algorithm.adaptation, actions)
-    judged_act = make_judged_act(actions, config.policy, env.spec)
+    play = make_play(settings, algorithm, eval_env, make_judged_act(actions, config.policy, env.spec))
     tasks = draw_tasks(settings, eval_env)
-    shape = (settings.tasks, settings.episodes)
-    check_steps(settings.tasks * settings.episodes * (settings.steps + 1) * eval_env.spec.horizon, "an evaluation")
-
-    def curve(state: RunState, tasks: Task, key: Key) -> Curve:
-        return evaluation.adaptation(algorithm, eval_env, state, tasks, key, shape, settings.steps, judged_act)[2]
-
-    compiled = jax.jit(curve)
     found = evaluation.population(env, eval_env, tasks, settings.tasks)
-    notes = (*found.notes, *_differences(settings, algorithm.adaptation, env.spec, eval_env.spec))
+    notes = (*found.notes, *differences(settings, algorithm.adaptation, env.spec, eval_env.spec))
     return Judge(
         config,
         settings,
         algorithm.adaptation,
         eval_env.spec,
         found._replace(notes=notes),
-        lambda state, key: compiled(state, tasks, key),
+        lambda state, key: play(state, tasks, key),
     )
 
 
-def _differences(settings: SettledEvaluation, adaptation: Adaptation, trained: EnvSpec, judged: EnvSpec) -> list[str]:
+def make_play(
+    settings: SettledEvaluation,
+    algorithm: Algorithm,
+    env: MetaEnv | Suite,
+    judged_act: Callable[[rollout.Act], rollout.Act] | None,
+) -> Callable[[RunState, Task, Key], Curve]:
+    """Judging on any tasks, `settings.tasks` of them, by one compiled program: state, tasks, key -> how they went.
+
+    ConfigError where that is more than a program can do at once.
+    """
+    shape = (settings.tasks, settings.episodes)
+    check_steps(settings.tasks * settings.episodes * (settings.steps + 1) * env.spec.horizon, "an evaluation")
+
+    @jax.jit
+    def play(state: RunState, tasks: Task, key: Key) -> Curve:
+        return evaluation.adaptation(algorithm, env, state, tasks, key, shape, settings.steps, judged_act)[2]
+
+    return play
+
+
+def differences(settings: SettledEvaluation, adaptation: Adaptation, trained: EnvSpec, judged: EnvSpec) -> list[str]:
     """In what that which is judged differs from training."""
     steps, episodes = adaptation
     said = []
