@@ -22,6 +22,8 @@ COMMANDS = {
     "video": "film an episode of a run or of an environment (.mp4, .gif)",
     "plot": "learning curves of several runs in one figure",
     "paths": "where a run's point goes on the plane, episode by episode",
+    "agents": "the trained agents that come with the package, as agent:NAME",
+    "export": "make such an agent of a run",
     "list": "presets, environments, algorithms, networks, memories, physics backends",
     "doctor": "versions, devices, and what works here",
     "bench": "measure throughput",

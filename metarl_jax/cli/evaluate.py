@@ -13,7 +13,7 @@ from ..runs.files import check_place
 from ..runs.signals import interruptibly
 from ..show import console
 from .choices import Actions, Checkpoint
-from .load import check_fits, make_env, restore
+from .load import check_fits, home, make_env, read_config, restore
 from .options import differences, given, parse, spell
 
 
@@ -25,7 +25,7 @@ class EvaluateOptions:
     """
 
     run: tyro.conf.Positional[Path]
-    """Run directory."""
+    """Run directory, or agent:NAME."""
     on: Literal["native", "metaworld"] = "native"
     """`native`: test tasks of the run's environment; `metaworld`: the installed package's environments."""
     tasks: int | None = None
@@ -81,7 +81,7 @@ def parse_evaluate(argv: list[str]) -> EvaluateOptions:
 
 def run(argv: list[str]) -> int:
     options = parse_evaluate(argv)
-    config = runlog.read_config(options.run)
+    config = read_config(options.run)
     return _evaluate_natively(options, config) if options.on == "native" else _evaluate_on_metaworld(options, config)
 
 
@@ -97,7 +97,7 @@ def _evaluate_natively(options, config) -> int:
     check_fits(env.spec, eval_env.spec)
     algorithm, state = restore(options.run, config, env, options.checkpoint)
     judge = judging.make_judge(wanted, algorithm, env, eval_env, options.actions)
-    name, out = f"iteration-{int(state.step)}{_differences(config, judge)}", options.out or options.run
+    name, out = f"iteration-{int(state.step)}{_differences(config, judge)}", options.out or home(options.run)
     with console.waiting(f"evaluating: {judge.population.words}"):
         curve = interruptibly(judge, state)
     console.print_curve(curve, options.steps or tuple(curve["steps"]))
@@ -125,7 +125,7 @@ def _evaluate_on_metaworld(options, config) -> int:
     with console.steps_bars() as begin:
         report = bridge.judge(config, algorithm, env.spec, state, wanted, begin)
     console.print_host_report(report)
-    out = options.out or options.run
+    out = options.out or home(options.run)
     with runlog.readable_errors(out, "--out"):
         written = bridge.write(report, out)
     print("written: " + " and ".join(map(str, written)))

@@ -1,14 +1,17 @@
-"""A run directory as the objects that it stands for."""
+"""A run directory, or an agent, as the objects that it stands for."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import jax
 
 from .. import envs, rollout
 from ..algorithms import make_algorithm
+from ..config import ExperimentConfig
 from ..errors import ConfigError
+from ..runs import agents, runlog
 from ..runs.checkpoint import Checkpoints
-from ..types import EnvSpec, Split
+from ..types import Algorithm, EnvSpec, MetaEnv, RunState, Split, Suite
 
 HOST = "metaworld-host/"  # begins the names of environments of the package
 
@@ -58,13 +61,29 @@ def check_fits(trained: EnvSpec, judged: EnvSpec) -> None:
         )
 
 
-def restore(run, config, env, checkpoint: str) -> tuple:
-    """The algorithm of a run that trained on `env`, and its state in the `latest` or `best` checkpoint.
+def read_config(run: Path) -> ExperimentConfig:
+    """The configuration of a run, or of an agent (see `agents.find`)."""
+    agent = agents.find(run)
+    return runlog.read_config(run) if agent is None else agents.read(agent).config
+
+
+def home(run: Path) -> Path:
+    """Where what is written about a run goes by itself: to it; of an agent of the package to ./agent-NAME."""
+    agent = agents.find(run)
+    return run if agent in (None, run) else Path(f"agent-{agent.name}")
+
+
+def restore(run: Path, config: ExperimentConfig, env: MetaEnv | Suite, checkpoint: str) -> tuple[Algorithm, RunState]:
+    """The algorithm of a run that trained on `env`, and its state in the `latest` or `best` checkpoint; or those of an agent.
 
     ConfigError where that cannot be read.
     """
     algorithm = make_algorithm(config.algorithm, env, config.policy, config.schedule_length)
     like = jax.eval_shape(algorithm.init, jax.random.key(0))
+    if (agent := agents.find(run)) is not None:
+        if checkpoint != "latest":
+            raise ConfigError(f"{run} is an agent, which has one state: leave --checkpoint out.")
+        return algorithm, agents.restore(agents.read(agent), like)
     try:
         checkpoints = Checkpoints(run / "checkpoints", config.keep_checkpoints, algorithm.checkpointed)
         state = checkpoints.restore(like, checkpoint)
