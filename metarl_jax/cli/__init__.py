@@ -21,6 +21,7 @@ COMMANDS = {
     "embed": "what an agent knows of its tasks after each adaptation step: figure and table",
     "video": "film an episode of a run or of an environment (.mp4, .gif)",
     "plot": "learning curves of several runs in one figure",
+    "report": "one HTML file about runs, side by side",
     "paths": "where a run's point goes on the plane, episode by episode",
     "agents": "the trained agents that come with the package, as agent:NAME",
     "export": "make such an agent of a run",

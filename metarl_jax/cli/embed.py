@@ -11,12 +11,12 @@ import numpy as np
 import tyro
 
 from ..errors import ConfigError
-from ..runs import embedding, judging, runlog
+from ..runs import agents, embedding, judging, runlog
 from ..runs.files import check_place
 from ..runs.signals import interruptibly
 from ..show import console, embeddings
 from .choices import Checkpoint
-from .load import home, make_envs, read_config, restore
+from .load import make_envs, restore
 from .options import check_ranges, differences, given, parse, spell
 
 
@@ -58,7 +58,7 @@ def parse_options(argv: list[str]) -> EmbedOptions:
 
 def run(argv: list[str]) -> int:
     options = parse_options(argv)
-    config = read_config(options.run)
+    config = agents.read_config(options.run)
     evaluated = dataclasses.replace(config.evaluation, **given(options, "tasks", "episodes", "steps", "seed"))
     trained, env = make_envs(dataclasses.replace(config, evaluation=evaluated))
     algorithm, state = restore(options.run, config, trained, options.checkpoint)
@@ -79,7 +79,7 @@ def run(argv: list[str]) -> int:
     found = embedding.Embedding(points, *embedding.describe_tasks(env, tasks, settings.tasks))
     rows = embedding.relations(found)
     embeddings.print_relations(rows, f"{config.preset}: correlation of what it knows with {settings.tasks} tasks")
-    out, name = options.out or home(options.run), f"embedding-iteration-{int(state.step)}"
+    out, name = options.out or agents.home(options.run), f"embedding-iteration-{int(state.step)}"
     name += spell(differences(own, settings) | ({"method": "tsne"} if options.method == "tsne" else {}))
     report = {"env": config.env, "iteration": int(state.step), "seed": config.seed, "task_seed": settings.seed}
     report |= {"episodes": settings.episodes, "relations": rows, "families": found.families}

@@ -8,12 +8,12 @@ from typing import Annotated, Literal
 import tyro
 
 from ..errors import ConfigError
-from ..runs import judging, runlog
+from ..runs import agents, judging, runlog
 from ..runs.files import check_place
 from ..runs.signals import interruptibly
 from ..show import console
 from .choices import Actions, Checkpoint
-from .load import check_fits, home, make_env, read_config, restore
+from .load import check_fits, make_env, restore
 from .options import differences, given, parse, spell
 
 
@@ -81,7 +81,7 @@ def parse_evaluate(argv: list[str]) -> EvaluateOptions:
 
 def run(argv: list[str]) -> int:
     options = parse_evaluate(argv)
-    config = read_config(options.run)
+    config = agents.read_config(options.run)
     return _evaluate_natively(options, config) if options.on == "native" else _evaluate_on_metaworld(options, config)
 
 
@@ -97,7 +97,7 @@ def _evaluate_natively(options, config) -> int:
     check_fits(env.spec, eval_env.spec)
     algorithm, state = restore(options.run, config, env, options.checkpoint)
     judge = judging.make_judge(wanted, algorithm, env, eval_env, options.actions)
-    name, out = f"iteration-{int(state.step)}{_differences(config, judge)}", options.out or home(options.run)
+    name, out = f"iteration-{int(state.step)}{_differences(config, judge)}", options.out or agents.home(options.run)
     with console.waiting(f"evaluating: {judge.population.words}"):
         curve = interruptibly(judge, state)
     console.print_curve(curve, options.steps or tuple(curve["steps"]))
@@ -125,7 +125,7 @@ def _evaluate_on_metaworld(options, config) -> int:
     with console.steps_bars() as begin:
         report = bridge.judge(config, algorithm, env.spec, state, wanted, begin)
     console.print_host_report(report)
-    out = options.out or home(options.run)
+    out = options.out or agents.home(options.run)
     with runlog.readable_errors(out, "--out"):
         written = bridge.write(report, out)
     print("written: " + " and ".join(map(str, written)))

@@ -1,17 +1,15 @@
 """A run directory, or an agent, as the objects that it stands for."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import jax
 
 from .. import envs, rollout
 from ..algorithms import make_algorithm
-from ..config import ExperimentConfig
 from ..errors import ConfigError
-from ..runs import agents, runlog
+from ..runs import agents
 from ..runs.checkpoint import Checkpoints
-from ..types import Algorithm, EnvSpec, MetaEnv, RunState, Split, Suite
+from ..types import EnvSpec, Split
 
 HOST = "metaworld-host/"  # begins the names of environments of the package
 
@@ -61,19 +59,7 @@ def check_fits(trained: EnvSpec, judged: EnvSpec) -> None:
         )
 
 
-def read_config(run: Path) -> ExperimentConfig:
-    """The configuration of a run, or of an agent (see `agents.find`)."""
-    agent = agents.find(run)
-    return runlog.read_config(run) if agent is None else agents.read(agent).config
-
-
-def home(run: Path) -> Path:
-    """Where what is written about a run goes by itself: to it; of an agent of the package to ./agent-NAME."""
-    agent = agents.find(run)
-    return run if agent in (None, run) else Path(f"agent-{agent.name}")
-
-
-def restore(run: Path, config: ExperimentConfig, env: MetaEnv | Suite, checkpoint: str) -> tuple[Algorithm, RunState]:
+def restore(run, config, env, checkpoint: str) -> tuple:
     """The algorithm of a run that trained on `env`, and its state in the `latest` or `best` checkpoint; or those of an agent.
 
     ConfigError where that cannot be read.

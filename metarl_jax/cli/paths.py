@@ -9,11 +9,11 @@ import tyro
 
 from .. import evaluation, rollout
 from ..errors import ConfigError
-from ..runs import judging, runlog
+from ..runs import agents, judging, runlog
 from ..runs.files import check_place
 from ..show import plots
 from .choices import Checkpoint
-from .load import home, make_envs, read_config, restore
+from .load import make_envs, restore
 from .options import check_ranges, differences, given, parse, spell
 
 
@@ -48,7 +48,7 @@ def parse_options(argv: list[str]) -> PathsOptions:
 
 def run(argv: list[str]) -> int:
     options = parse_options(argv)
-    config = read_config(options.run)
+    config = agents.read_config(options.run)
     if not config.env.startswith("point"):
         raise ConfigError(f"the run was trained on {config.env!r}: only paths on the plane (point...) can be drawn.")
     evaluated = dataclasses.replace(config.evaluation, **given(options, "tasks", "steps", "seed"))
@@ -56,7 +56,7 @@ def run(argv: list[str]) -> int:
     algorithm, state = restore(options.run, config, trained, options.checkpoint)
     own, settings = (each.following(algorithm.adaptation) for each in (config.evaluation, evaluated))
     name = f"paths-iteration-{int(state.step)}{spell(differences(own, settings))}.png"
-    out = options.out or home(options.run) / "plots" / name
+    out = options.out or agents.home(options.run) / "plots" / name
     tasks, key = judging.draw_tasks(settings, env), judging.episodes_key(settings, config.seed)
 
     @jax.jit

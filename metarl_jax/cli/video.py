@@ -13,12 +13,12 @@ import tyro
 from .. import envs, rollout
 from ..errors import ConfigError
 from ..policies import make_judged_act
-from ..runs import judging
+from ..runs import agents, judging
 from ..runs.files import check_place
 from ..show import video
 from ..types import Suite
 from .choices import Actions, Checkpoint
-from .load import HOST, check_fits, home, make_env, read_config, restore
+from .load import HOST, check_fits, make_env, restore
 from .options import check_ranges, given, parse
 
 
@@ -107,7 +107,7 @@ def run(argv: list[str]) -> int:
 
 def _run_scene(options):
     """The adapted policy of a run on one of the tasks that it is judged on."""
-    config = read_config(options.run)
+    config = agents.read_config(options.run)
     if options.task >= config.evaluation.tasks:
         raise ConfigError(f"--task must be below {config.evaluation.tasks}, the run's number of tasks to be judged on.")
     config = dataclasses.replace(config, physics=options.physics or config.physics)
@@ -120,7 +120,7 @@ def _run_scene(options):
     settings = asked.following(algorithm.adaptation, options.actions or "sample")
     env, task = rollout.row(env, judging.draw_tasks(settings, env), options.task)
     name = f"video-steps{settings.steps}-task{options.task}-seed{settings.seed}"
-    out = home(options.run) / "plots" / f"{name}{'-actions-mode' * (settings.actions == 'mode')}.mp4"
+    out = agents.home(options.run) / "plots" / f"{name}{'-actions-mode' * (settings.actions == 'mode')}.mp4"
     judged_act = make_judged_act(settings.actions, config.policy, trained.spec)
 
     def make_act(key):

@@ -24,7 +24,7 @@ from ..algorithms import ALGORITHMS
 from ..config import ExperimentConfig
 from ..errors import ConfigError, lookup
 from ..types import Algorithm, MetaEnv, RunState, Suite
-from . import metrics, origin
+from . import metrics, origin, runlog
 from .files import read_json
 
 SHIPPED = Path(__file__).parents[1] / "agents"
@@ -109,13 +109,28 @@ def read(directory: Path) -> Agent:
             f"the agent in {directory} is damaged: {CARD} and {PARAMETERS} are not as they were written (their SHA-256 is "
             "another). Install or export it anew."
         )
-    with np.load(io.BytesIO(parameters), allow_pickle=False) as file:
-        arrays = dict(file)
+    try:
+        with np.load(io.BytesIO(parameters), allow_pickle=False) as file:
+            arrays = dict(file)
+    except (ValueError, zipfile.BadZipFile) as error:  # nobody wrote that with `write`
+        raise ConfigError(f"{directory / PARAMETERS} does not hold plain arrays: {error}") from error
     try:
         config = config_lib.from_json(json.dumps(_completed(card["config"])))
     except ConfigError as error:
         raise type(error)(f"{directory / CARD}: {error}") from error
     return Agent(card, config, arrays, len(parameters) + (directory / CARD).stat().st_size)
+
+
+def read_config(source: Path) -> ExperimentConfig:
+    """The configuration of an agent (see `find`), or of the run in a directory."""
+    agent = find(source)
+    return runlog.read_config(source) if agent is None else read(agent).config
+
+
+def home(source: Path) -> Path:
+    """Where what is written about a run or an agent goes by itself: to it; of a shipped agent to ./agent-NAME."""
+    agent = find(source)
+    return source if agent in (None, source) else Path(f"agent-{agent.name}")
 
 
 def restore(agent: Agent, like: RunState) -> RunState:
