@@ -96,8 +96,13 @@ def _table(corner: str, columns: dict[str, dict[str, str]]) -> Markup | None:
 
 
 def _configuration(entries: Sequence[Entry]) -> Markup:
-    known = {entry.label: entry.changes for entry in entries if entry.changes is not None}
-    differs = _table("differs from the preset in", {label: changes for label, changes in known.items()})
+    names = {name for entry in entries for name in entry.changes or ()}
+    known = {
+        entry.label: dict.fromkeys(sorted(names), "as the preset") | entry.changes
+        for entry in entries
+        if entry.changes is not None
+    }
+    differs = _table("differs from the preset in", known)
     commands = [
         el("p", el("code", entry.command or f"{entry.label}: this version does not have its preset"))
         for entry in entries
@@ -222,7 +227,10 @@ def _plane(plane: Plane) -> Markup:
         svg.scatter(f"after step {step}", points, fills, words, frame)
         for step, points in enumerate(plane.points, start=1)
     ]
-    colour = "the task's environment" if len(names) > 1 else plane.words
+    span = [style.number(x) for x in (plane.colours.min(), plane.colours.max())]
+    colour = (
+        "the task's environment" if len(names) > 1 else f"{plane.words}, from {span[0]} (dark) to {span[1]} (light)"
+    )
     axes = f"Across: {plane.axes[0]}; up: {plane.axes[1]}; colour: {colour}."
     return join(el("div", *charts, class_="charts"), el("p", axes, class_="quiet"))
 
