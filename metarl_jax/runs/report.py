@@ -149,7 +149,7 @@ def _outcome(found: Adaptation) -> dict[str, str]:
         interval = found.intervals[what]
         between = "" if interval is None else " [{},\u00a0{}]".format(*map(style.number, interval[-1]))
         before = {f"{what} before adaptation, {kind}": style.number(values[0])} if len(values) > 1 else {}
-        said |= before | {f"{what}{' after adaptation' * bool(before)}, {kind}": style.number(values[-1]) + between}
+        said |= before | {f"{what}, {kind}": style.number(values[-1]) + between}
     return said
 
 

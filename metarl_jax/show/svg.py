@@ -65,7 +65,7 @@ def chart(title: str, lines: Sequence[Line], x_label: str, whole_x: bool = False
         ],
     }
     keys = [el("span", _key(line), line.label, class_="key") for line in shown if line.label]
-    legend = el("div", *keys, class_="legend") if len(shown) > 1 else None
+    legend = el("div", *keys, class_="legend") if keys else None
     return el("figure", el("figcaption", title), picture, legend, data(told), class_="chart", tabindex=0)
 
 
