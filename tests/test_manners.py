@@ -19,12 +19,12 @@ import metarl_jax
 from metarl_jax import cli, errors, make_algorithm, names, presets
 from metarl_jax.algorithms import ALGORITHMS
 from metarl_jax.benchmarks import physics
-from metarl_jax.cli.plot import distinct
 from metarl_jax.cli.train import parse_train
 from metarl_jax.config import to_json
 from metarl_jax.learning.distributions import DISTRIBUTIONS
 from metarl_jax.networks import MEMORIES, NETWORKS
 from metarl_jax.runs import metrics, runlog
+from metarl_jax.runs.settings import distinct
 from metarl_jax.show import console, plots, streams, tables
 from metarl_jax.show.plots import Setting
 from metarl_jax.types import MetaEnv

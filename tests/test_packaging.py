@@ -149,8 +149,14 @@ def test_wheel_holds_every_file(wheel):
             if path.is_dir() or "__pycache__" in path.parts or path.suffix == ".pyc":
                 continue
             inside = wheel.joinpath(*package.split("."), path.relative_to(ROOT / folder))
-            if path.suffix in (".py", ".typed"):
+            if path.suffix in (".py", ".typed", ".html") or path.is_relative_to(ROOT / "metarl_jax" / "agents"):
                 assert inside.read_bytes() == path.read_bytes(), inside
+
+
+def test_wheel_is_small(wheel):
+    """PyPI's users wait for it."""
+    (path,) = wheel.parent.glob("*.whl")
+    assert path.stat().st_size < 15_000_000
 
 
 def test_wheel_installs_one_package(wheel):

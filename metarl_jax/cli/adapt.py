@@ -11,7 +11,7 @@ from ..algorithms import online
 from ..algorithms.online import OnlineConfig, Subject
 from ..errors import ConfigError
 from ..policies import make_judged_act
-from ..runs import runlog
+from ..runs import agents, runlog
 from ..runs.files import check_place
 from ..runs.window import evaluation_key
 from ..show import console, plots
@@ -28,7 +28,7 @@ class AdaptOptions:
     """
 
     run: tyro.conf.Positional[Path]
-    """Run directory."""
+    """Run directory, or agent:NAME."""
     env: str | None = None
     """Environment to draw the tasks from; the run's own where left out."""
     tasks: int = 20
@@ -63,7 +63,7 @@ def parse_options(argv: list[str]) -> AdaptOptions:
 
 def run(argv: list[str]) -> int:
     options = parse_options(argv)
-    run_config = runlog.read_config(options.run)
+    run_config = agents.read_config(options.run)
     config = dataclasses.replace(run_config, **given(options, "physics"))
     seed = config.evaluation.seed if options.seed is None else options.seed
     trained = make_env(config, "train")
@@ -92,7 +92,7 @@ def run(argv: list[str]) -> int:
     learning = {f"online.{field}": value for field, value in learning.items()}
     name += spell(differences(own, settings) | learning | differences(run_config, config))
     console.print_online(report)
-    out = options.out or options.run
+    out = options.out or agents.home(options.run)
     written = out / "eval" / f"{name}.json", out / "plots" / f"{name}.png"
     with runlog.readable_errors(out, "--out"):
         runlog.write_atomically(written[0], json.dumps(report, indent=2))

@@ -11,7 +11,7 @@ import tyro
 
 from .. import rollout
 from ..errors import ConfigError, check_worlds
-from ..runs import diagnosis, embedding, runlog
+from ..runs import agents, diagnosis, embedding, runlog
 from ..runs.diagnosis import Check, Seen
 from ..runs.files import check_place
 from ..runs.metrics import read_metrics
@@ -33,7 +33,7 @@ class DiagnoseOptions:
     """
 
     run: tyro.conf.Positional[Path]
-    """Run directory."""
+    """Run directory, or agent:NAME."""
     task: int = 0
     """Number of the task, from 0, among those that the run is judged on (of `metarl evaluate`, `embed` and `paths` too)."""
     repeats: int = 10
@@ -73,7 +73,7 @@ def run(argv: list[str]) -> int:
     words = ", ".join(f"{name} {value:.3g}" for name, value in report["numbers"].items())
     print_diagnosis(report, f"{loaded.config.preset}, task {options.task} of {report['task_env']}: {words}")
     repeats = {"repeats": options.repeats} if options.repeats != DiagnoseOptions.repeats else {}
-    out, name = options.out or options.run, f"diagnosis-task-{options.task}-iteration-{step}"
+    out, name = options.out or agents.home(options.run), f"diagnosis-task-{options.task}-iteration-{step}"
     path = out / "eval" / f"{name}{spell(loaded.changes | repeats)}.json"
     with runlog.readable_errors(out, "--out"):
         runlog.write_atomically(path, json.dumps(report))

@@ -11,7 +11,7 @@ import numpy as np
 import tyro
 
 from ..errors import ConfigError
-from ..runs import embedding, runlog
+from ..runs import agents, embedding, runlog
 from ..runs.files import check_place
 from ..runs.signals import interruptibly
 from ..show import console, embeddings
@@ -28,7 +28,7 @@ class EmbedOptions:
     """
 
     run: tyro.conf.Positional[Path]
-    """Run directory."""
+    """Run directory, or agent:NAME."""
     tasks: int | None = None
     """Tasks; the run's `evaluation.tasks` where left out."""
     episodes: int | None = None
@@ -76,7 +76,7 @@ def run(argv: list[str]) -> int:
     found = embedding.Embedding(points, *embedding.describe_tasks(env, loaded.tasks, settings.tasks))
     rows = embedding.relations(found)
     embeddings.print_relations(rows, f"{config.preset}: correlation of what it knows with {settings.tasks} tasks")
-    out, name = options.out or options.run, f"embedding-iteration-{int(state.step)}"
+    out, name = options.out or agents.home(options.run), f"embedding-iteration-{int(state.step)}"
     name += spell(loaded.changes | ({"method": "tsne"} if options.method == "tsne" else {}))
     report = {"env": config.env, "iteration": int(state.step), "seed": config.seed, "task_seed": settings.seed}
     report |= {"episodes": settings.episodes, "relations": rows, "families": found.families}

@@ -11,7 +11,7 @@ import tyro
 from ..errors import ConfigError
 from ..evaluation import parameters_of, unstable_notes
 from ..policies import make_judged_act
-from ..runs import judging, runlog, shift
+from ..runs import agents, judging, runlog, shift
 from ..runs.files import check_place
 from ..runs.signals import interruptibly
 from ..show import console
@@ -29,7 +29,7 @@ class EvaluateOptions:
     """
 
     run: tyro.conf.Positional[Path]
-    """Run directory."""
+    """Run directory, or agent:NAME."""
     on: Literal["native", "metaworld"] = "native"
     """`native`: test tasks of the run's environment; `metaworld`: the installed package's environments."""
     tasks: int | None = None
@@ -90,7 +90,7 @@ def parse_evaluate(argv: list[str]) -> EvaluateOptions:
 
 def run(argv: list[str]) -> int:
     options = parse_evaluate(argv)
-    config = runlog.read_config(options.run)
+    config = agents.read_config(options.run)
     return _evaluate_natively(options, config) if options.on == "native" else _evaluate_on_metaworld(options, config)
 
 
@@ -109,7 +109,7 @@ def _evaluate_natively(options, config) -> int:
     algorithm, state = restore(options.run, config, env, options.checkpoint)
     judge = judging.make_judge(wanted, algorithm, env, eval_env, options.actions)
     name = f"iteration-{int(state.step)}{_differences(config, wanted, judge.adaptation, judge.settings)}"
-    out = options.out or options.run
+    out = options.out or agents.home(options.run)
     with console.waiting(f"evaluating: {judge.population.words}"):
         curve = interruptibly(judge, state)
     console.print_curve(curve, options.steps or tuple(curve["steps"]))
@@ -140,7 +140,7 @@ def _evaluate_shift(options, config, wanted, env, eval_env) -> int:
     print_shift(report, steps)
     name = f"shift-{values.name}-{values.low!r}..{values.high!r}-{values.size}-iteration-{int(state.step)}"
     name += _differences(config, wanted, algorithm.adaptation, settings)
-    out = options.out or options.run
+    out = options.out or agents.home(options.run)
     written = out / "eval" / f"{name}.json", out / "plots" / f"{name}.png"
     with runlog.readable_errors(out, "--out"):
         runlog.write_atomically(written[0], json.dumps(report))
@@ -167,7 +167,7 @@ def _evaluate_on_metaworld(options, config) -> int:
     with console.steps_bars() as begin:
         report = bridge.judge(config, algorithm, env.spec, state, wanted, begin)
     console.print_host_report(report)
-    out = options.out or options.run
+    out = options.out or agents.home(options.run)
     with runlog.readable_errors(out, "--out"):
         written = bridge.write(report, out)
     print("written: " + " and ".join(map(str, written)))

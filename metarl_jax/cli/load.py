@@ -1,4 +1,4 @@
-"""A run directory as the objects that it stands for."""
+"""A run directory, or an agent, as the objects that it stands for."""
 
 import dataclasses
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from .. import envs, rollout
 from ..algorithms import make_algorithm
 from ..config import ExperimentConfig, SettledEvaluation
 from ..errors import ConfigError
-from ..runs import judging, runlog
+from ..runs import agents, judging
 from ..runs.checkpoint import Checkpoints
 from ..types import Algorithm, EnvSpec, Key, MetaEnv, RunState, Split, Suite, Task
 from .options import differences, given
@@ -64,12 +64,16 @@ def check_fits(trained: EnvSpec, judged: EnvSpec) -> None:
 
 
 def restore(run, config, env, checkpoint: str) -> tuple:
-    """The algorithm of a run that trained on `env`, and its state in the `latest` or `best` checkpoint.
+    """The algorithm of a run that trained on `env`, and its state in the `latest` or `best` checkpoint; or those of an agent.
 
     ConfigError where that cannot be read.
     """
     algorithm = make_algorithm(config.algorithm, env, config.policy, config.schedule_length)
     like = jax.eval_shape(algorithm.init, jax.random.key(0))
+    if (agent := agents.find(run)) is not None:
+        if checkpoint != "latest":
+            raise ConfigError(f"{run} is an agent, which has one state: leave --checkpoint out.")
+        return algorithm, agents.restore(agents.read(agent), like)
     try:
         checkpoints = Checkpoints(run / "checkpoints", config.keep_checkpoints, algorithm.checkpointed)
         state = checkpoints.restore(like, checkpoint)
@@ -100,7 +104,7 @@ class Adapting(NamedTuple):
 
 def load_adapting(options: Any, *names: str) -> Adapting:
     """What `options.run` is and is judged on; options of these names, where they are given, replace those of its evaluation."""
-    config = runlog.read_config(options.run)
+    config = agents.read_config(options.run)
     evaluated = dataclasses.replace(config.evaluation, **given(options, *names))
     trained, env = make_envs(dataclasses.replace(config, evaluation=evaluated))
     algorithm, state = restore(options.run, config, trained, options.checkpoint)

@@ -9,7 +9,7 @@ import tyro
 
 from .. import evaluation, rollout
 from ..errors import ConfigError
-from ..runs import runlog
+from ..runs import agents, runlog
 from ..runs.files import check_place
 from ..show import plots
 from .choices import Checkpoint
@@ -22,7 +22,7 @@ class PathsOptions:
     """Where a run's point goes on held-out tasks, before and after each adaptation step (or episode of a memory)."""
 
     run: tyro.conf.Positional[Path]
-    """Run directory, of an environment on the plane (point...)."""
+    """Run directory or agent:NAME, of an environment on the plane (point...)."""
     tasks: int = 5
     """Held-out tasks, a column each."""
     steps: int | None = None
@@ -48,13 +48,13 @@ def parse_options(argv: list[str]) -> PathsOptions:
 
 def run(argv: list[str]) -> int:
     options = parse_options(argv)
-    config = runlog.read_config(options.run)
+    config = agents.read_config(options.run)
     if not config.env.startswith("point"):
         raise ConfigError(f"the run was trained on {config.env!r}: only paths on the plane (point...) can be drawn.")
     loaded = load_adapting(options, "tasks", "steps", "seed")
     algorithm, env, settings = loaded.algorithm, loaded.env, loaded.settings
     name = f"paths-iteration-{int(loaded.state.step)}{spell(loaded.changes)}.png"
-    out = options.out or options.run / "plots" / name
+    out = options.out or agents.home(options.run) / "plots" / name
 
     @jax.jit
     def play(state, tasks, key):

@@ -13,7 +13,7 @@ import tyro
 from .. import envs, rollout
 from ..errors import ConfigError
 from ..policies import make_judged_act
-from ..runs import judging, runlog
+from ..runs import agents, judging
 from ..runs.files import check_place
 from ..show import video
 from ..types import Suite
@@ -27,7 +27,7 @@ class VideoOptions:
     """Film an episode: of a trained run on one of the tasks that it is judged on, or of an environment (--env)."""
 
     run: tyro.conf.Positional[Path | None] = None
-    """Run directory."""
+    """Run directory, or agent:NAME."""
     env: str | None = None
     """Environment to film instead of a run (`metarl list` names them)."""
     policy: Literal["random", "expert"] | None = None
@@ -107,7 +107,7 @@ def run(argv: list[str]) -> int:
 
 def _run_scene(options):
     """The adapted policy of a run on one of the tasks that it is judged on."""
-    config = runlog.read_config(options.run)
+    config = agents.read_config(options.run)
     if options.task >= config.evaluation.tasks:
         raise ConfigError(f"--task must be below {config.evaluation.tasks}, the run's number of tasks to be judged on.")
     config = dataclasses.replace(config, physics=options.physics or config.physics)
@@ -120,7 +120,7 @@ def _run_scene(options):
     settings = asked.following(algorithm.adaptation, options.actions or "sample")
     env, task = rollout.row(env, judging.draw_tasks(settings, env), options.task)
     name = f"video-steps{settings.steps}-task{options.task}-seed{settings.seed}"
-    out = options.run / "plots" / f"{name}{'-actions-mode' * (settings.actions == 'mode')}.mp4"
+    out = agents.home(options.run) / "plots" / f"{name}{'-actions-mode' * (settings.actions == 'mode')}.mp4"
     judged_act = make_judged_act(settings.actions, config.policy, trained.spec)
 
     def make_act(key):

@@ -6,20 +6,22 @@ from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
+from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from scipy import stats
 
 from ..errors import ConfigError
+from .style import GREY, PALETTE, number
 
 matplotlib.use("Agg")
+matplotlib.rcParams["axes.prop_cycle"] = cycler(color=PALETTE)
 
-_BEFORE, _AFTER = "#8a8f98", "#1f6feb"
-
+_BEFORE, _AFTER = GREY, PALETTE[0]
 
 SUFFIXES = (".png", ".pdf", ".svg")
-_ENOUGH_SEEDS = 5  # for an interval; of fewer each is drawn
+ENOUGH_SEEDS = 5  # for an interval; of fewer each is drawn
 
 
 class Setting(NamedTuple):
@@ -49,7 +51,7 @@ def learning_curves(settings: list[Setting], path: Path) -> None:
     for what, axes in panels.items():
         for index, setting in enumerate(settings):
             for when, style, own_colour in (("before", "--", _BEFORE), ("after", "-", _AFTER)):
-                colour = own_colour if len(settings) == 1 else f"C{index % 10}"
+                colour = own_colour if len(settings) == 1 else f"C{index}"
                 _draw_learning(axes, setting, f"{what}_{when}", style, colour, f"{setting.label}, {when} adaptation")
         axes.set(xlabel="environment steps (millions)", ylabel=f"{what} per episode" if what == "return" else "success")
         _give_height(axes)
@@ -61,15 +63,15 @@ def _draw_learning(axes: Axes, setting: Setting, name: str, style: str, colour: 
     rows = [list(each) for each in zip(*setting.seeds, strict=False)]  # [iterations][seeds]
     steps = np.array([row[0]["env_steps"] for row in rows]) / 1e6
     values = np.array([[_number(row.get(name)) for row in each] for each in rows]).T  # [seeds, iterations]
-    smooth = np.array([_smooth(x) for x in values])
-    if len(values) < _ENOUGH_SEEDS:
-        axes.plot(steps, (values if len(values) == 1 else smooth).T, style, color=colour, alpha=0.3, linewidth=0.8)
+    smoothed = np.array([smooth(x) for x in values])
+    if len(values) < ENOUGH_SEEDS:
+        axes.plot(steps, (values if len(values) == 1 else smoothed).T, style, color=colour, alpha=0.3, linewidth=0.8)
     else:
-        half = student_t(len(values) - 1) * smooth.std(axis=0, ddof=1) / np.sqrt(len(values))
+        half = student_t(len(values) - 1) * smoothed.std(axis=0, ddof=1) / np.sqrt(len(values))
         axes.fill_between(
-            steps, smooth.mean(axis=0) - half, smooth.mean(axis=0) + half, color=colour, alpha=0.2, linewidth=0
+            steps, smoothed.mean(axis=0) - half, smoothed.mean(axis=0) + half, color=colour, alpha=0.2, linewidth=0
         )
-    axes.plot(steps, smooth.mean(axis=0), style, color=colour, label=label)
+    axes.plot(steps, smoothed.mean(axis=0), style, color=colour, label=label)
     held_out = np.mean([[_number(row.get(f"eval_{name}")) for row in each] for each in rows], axis=1)
     axes.plot(steps, held_out, "o", color=colour, markersize=4, fillstyle="none" if style == "--" else "full")
 
@@ -101,11 +103,11 @@ def adaptation_curve(curves: dict[str, dict[str, Any]], path: Path, title: str) 
     """
     figure, panels = _panels(all("success" in curve for curve in curves.values()))
     for index, (label, curve) in enumerate(curves.items()):
-        _draw_adaptation(panels["return"], curve["steps"], curve["iqm"], curve["interval"], label, f"C{index % 10}")
+        _draw_adaptation(panels["return"], curve["steps"], curve["iqm"], curve["interval"], label, f"C{index}")
         if "success" in panels:
             success = curve["success"]
             _draw_adaptation(
-                panels["success"], curve["steps"], success["mean"], success["mean_interval"], label, f"C{index % 10}"
+                panels["success"], curve["steps"], success["mean"], success["mean_interval"], label, f"C{index}"
             )
             panels["success"].set(xlabel="adaptation steps", ylabel="success (mean, 95 % interval)", ylim=(0, 1.02))
     panels["return"].set(xlabel="adaptation steps", ylabel="return (IQM, 95 % interval)")
@@ -256,7 +258,7 @@ def _draw_adaptation(axes: Axes, steps: list, middle: list, interval: list, labe
     axes.set_xticks(steps)
 
 
-def _smooth(values: np.ndarray) -> np.ndarray:
+def smooth(values: np.ndarray) -> np.ndarray:
     """Mean over a centred window of a twentieth of the run."""
     width = max(1, len(values) // 20)
     kernel = np.ones(width)
@@ -268,6 +270,9 @@ def finish(figure: Figure, panels: dict[str, Axes], path: Path) -> None:
     for axes in panels.values():
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
+        for axis in (axes.xaxis, axes.yaxis):
+            if axis.get_scale() == "linear" and 1e3 <= np.abs(axis.get_view_interval()).max() < 1e6:
+                axis.set_major_formatter(lambda x, _: number(x, 6))
     for axes in list(panels.values())[:1]:
         axes.legend(frameon=False, fontsize="small")
     path.parent.mkdir(parents=True, exist_ok=True)
