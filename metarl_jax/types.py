@@ -42,12 +42,17 @@ class TimeStep(NamedTuple):
     terminated: Array  # [] bool; the task itself ended the episode (a time limit does not)
     info: dict[str, Array] = {}  # noqa: RUF012 -- scalars by name, such as "success"; which ones is fixed per environment
     unstable: Array | None = None  # [] bool; the simulation blew up, so that nothing else here counts; None: it cannot
+    truncated: Array | None = None  # [] bool; cut off before its horizon, but not by the task; None: it never is
 
 
 class MetaEnv(Protocol):
     """A family of tasks over one environment: unbatched pure functions that the caller vmaps.
 
     A task is data, never an attribute: it outlives the episode, so that several episodes of one task can be run.
+
+    Where worlds outlive their episodes, as simulators on the host do, there is also `restart(ended, state, key, task)`, which
+    rollouts call in place of `reset` after an episode: a fresh one where `ended`, `[]` bool; elsewhere nothing changes, and what
+    it returns is not looked at.
     """
 
     spec: EnvSpec
