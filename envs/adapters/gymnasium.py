@@ -26,11 +26,11 @@ _KEPT = 8
 
 
 class GymnasiumState(NamedTuple):
-    """Where an episode stands."""
+    """Where an episode stands: arrays of JAX, on the host of NumPy."""
 
-    worlds: Array  # [] int32, the number of a vector environment
-    time: Array  # [] int32, steps that it has made
-    obs: Array  # of the shape of Gymnasium's, the latest
+    worlds: Any  # [] int32, the number of a vector environment
+    time: Any  # [] int32, steps that it has made
+    obs: Any  # of the shape of Gymnasium's, the latest
 
 
 class Worlds:
@@ -69,7 +69,8 @@ class GymnasiumEnv:
                 "can be used."
             )
         self.tasks, self.sample_task = jnp.asarray(single_task.tasks), single_task
-        self._make_vector, self._keep = make_vector, {}
+        self._make_vector = make_vector
+        self._keep: dict[str, Any] = {}
         self._entry, self._observed = spaces.observed(first.single_observation_space, name)
         self._actions = first.single_action_space
         self.spec = EnvSpec(

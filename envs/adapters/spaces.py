@@ -53,8 +53,8 @@ def action_fields(space: Any, name: str) -> dict[str, Any]:
     return {"action_dim": math.prod(space.shape), "action_low": low, "action_high": high}
 
 
-def action(space: Any, x: Array) -> Array:
-    """A policy's action as a member of the space, with any leading axes."""
+def action(space: Any, x: Any) -> Any:
+    """A policy's action, an array of JAX or of NumPy, as a member of the space, with any leading axes."""
     if is_discrete(space):
         return x + getattr(space, "start", 0)
     return x.reshape(*x.shape[:-1], *space.shape)
