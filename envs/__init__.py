@@ -248,6 +248,8 @@ def _outside(where: str, function: Any) -> Callable:
         except TypeError as error:
             raise ConfigError(f"{where!r} must be a function (name, *, physics, horizon, split): {error}.") from error
         env = function(name, **given)
+        if not hasattr(env, "spec"):
+            raise ConfigError(f"{where!r} made {env!r}, which is no MetaEnv (metarl_jax/types.py) and no Suite.")
         if horizon is not None and env.spec.horizon != horizon:
             raise ConfigError(
                 f"{where!r} made {env.spec.horizon} steps per episode of the horizon {horizon} it was given."

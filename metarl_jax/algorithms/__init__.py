@@ -47,7 +47,7 @@ def find_algorithm(name: str) -> Entry:
     """
     found = None if name in ALGORITHMS else plugins.find(plugins.ALGORITHMS, name)
     if found is None:
-        return lookup(name, ALGORITHMS | dict.fromkeys(plugins.named(plugins.ALGORITHMS)), "algorithm")
+        return lookup(name, dict.fromkeys(plugins.named(plugins.ALGORITHMS)) | ALGORITHMS, "algorithm")
     if not isinstance(found, Entry) or not dataclasses.is_dataclass(found.config):
         raise ConfigError(f"the algorithm {name!r} must be a metarl_jax.algorithms.Entry of a dataclass and its maker.")
     if getattr(found.config, "name", None) != name:
