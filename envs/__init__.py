@@ -245,7 +245,7 @@ def _outside(where: str, function: Any) -> Callable:
         given = {"physics": physics, "horizon": horizon, "split": split}
         try:
             inspect.signature(function).bind(name, **given)
-        except TypeError as error:
+        except (TypeError, ValueError) as error:
             raise ConfigError(f"{where!r} must be a function (name, *, physics, horizon, split): {error}.") from error
         env = function(name, **given)
         if not hasattr(env, "spec"):

@@ -9,7 +9,7 @@ from .brax import BraxEnv
 
 def make(name: str, physics: str, horizon: int | None, split: str) -> BraxEnv:
     """Builds an environment of Playground on MJX; with "randomized", its own domain randomiser draws the tasks."""
-    registry = import_package("mujoco_playground.registry", "playground", name)
+    registry = import_package("mujoco_playground", "playground", name).registry
     which, draw, flags = parse(name, flags=("randomized",))
     lookup(which, dict.fromkeys(registry.ALL_ENVS), "environment of Playground")
     if physics not in ("auto", "mjx"):

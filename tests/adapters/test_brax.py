@@ -21,8 +21,8 @@ HORIZON = 3
 
 
 def heavier(system, keys):
-    """A domain randomiser as brax has it: the pole's mass, times U[1, 10]."""
-    factors = jax.vmap(lambda key: jax.random.uniform(key, minval=1.0, maxval=10.0))(keys)
+    """A domain randomiser as brax has it: the pole's mass, times U[1, 4]."""
+    factors = jax.vmap(lambda key: jax.random.uniform(key, minval=1.0, maxval=4.0))(keys)
     mass = jax.vmap(lambda factor: system.link.inertia.mass.at[1].multiply(factor))(factors)
     axes = jax.tree.map(lambda _: None, system).tree_replace({"link.inertia.mass": 0})
     return system.tree_replace({"link.inertia.mass": mass}), axes
@@ -43,7 +43,7 @@ def family(pendulum):
 def run(family):
     """Two tasks, four episodes in a row of one world of each: the actions, and what the rollout says."""
     tasks = rollout.sample_tasks(family, jax.random.key(0), 2)
-    actions = jax.random.uniform(jax.random.key(1), (4 * HORIZON, 2, 1, 1), minval=-1.0, maxval=1.0)
+    actions = jax.random.uniform(jax.random.key(1), (4 * HORIZON, 2, 1, 1), minval=-0.2, maxval=0.2)
 
     def act(obs, history, key):
         count = history.carry
@@ -86,7 +86,7 @@ def test_episodes_are_the_package_episodes(run):
 
     keys = jax.random.split(jax.random.key(2), (2, 1))
     played = [play(jax.tree.map(lambda x, n=n: x[n], tasks), keys[1, 0], actions[:HORIZON, 1])[1][0] for n in range(2)]
-    assert np.abs(played[0] - played[1]).max() > 1e-3  # from the same state, by the same actions
+    assert np.abs(played[0] - played[1]).max() > 1e-4  # from the same state, by the same actions
     for n in range(2):
         task = jax.tree.map(lambda x, n=n: x[n], tasks)
         first, (obs, reward) = play(task, keys[n, 0], actions[:HORIZON, n])

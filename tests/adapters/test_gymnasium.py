@@ -89,7 +89,7 @@ def test_episodes(mode):
 
 
 def test_cartpole_is_the_package_cartpole():
-    """Its own environment under the seeds that the adapter draws: the same numbers, to the final observation of its time limit."""
+    """Its own environment under the seeds that the adapter draws, to the final observation at the time limit."""
     env = make("gymnasium/CartPole-v1", horizon=HORIZON)
     assert (env.spec.discrete, env.spec.action_dim, env.spec.obs_dim) == (True, 2, 4)
     actions = jax.random.randint(jax.random.key(0), (HORIZON, 1, E), 0, 2)
