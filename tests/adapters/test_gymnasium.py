@@ -12,6 +12,7 @@ from metarl_jax import rollout
 from metarl_jax.envs import make
 from metarl_jax.envs.adapters import gymnasium as adapter
 from metarl_jax.envs.adapters.gymnasium import GymnasiumEnv
+from metarl_jax.envs.labelled import labelled
 from metarl_jax.errors import ConfigError
 
 E, T, HORIZON = 3, 12, 5
@@ -172,6 +173,14 @@ def test_integers_and_dictionaries():
     assert env.spec.discrete and (env.spec.obs_dim, env.spec.action_dim) == (4, 4)
     np.testing.assert_array_equal(t.obs_tm1[0, 0], np.eye(4)[[0, 0, 3]])
     np.testing.assert_array_equal(t.obs_t[0, 0], np.eye(4)[[0, 3, 2]])
+
+
+def test_labels():
+    """They stand behind the observations of first, later and final steps alike."""
+    env = GymnasiumEnv("counter", counters(AutoresetMode.DISABLED), HORIZON)
+    _, t = play(labelled("counter/one-hot", env, env), jnp.zeros((T, 1, E, 1)), jax.random.key(0))
+    assert (t.obs_tm1[..., 3:] == 1).all() and (t.obs_t[..., 3:] == 1).all()
+    np.testing.assert_array_equal(t.obs_t[0, 0, :, 0], 1 + np.arange(T) // HORIZON)
 
 
 def test_a_time_limit_that_is_not_the_horizon():
