@@ -119,6 +119,8 @@ class GymnasiumEnv:
             if worlds is None:  # then all were cut off
                 return self._begin(seed)
             mask = np.array(ended).ravel()
+            if not mask.any():  # of several devices' worlds, those of others have ended
+                return state
             if not worlds.begins_by_itself:
                 begun = worlds.envs.reset(seed=seed.ravel().tolist(), options={"reset_mask": mask})[0]
                 return self._state_of(ended.shape, number, worlds, self._array(begun))

@@ -151,6 +151,8 @@ def test_worlds_are_used_again(monkeypatch):
         env.reset(jax.random.key(seed), task)
         state, timestep = step(state, jnp.zeros(1), task)
         assert not timestep.truncated
+    same, _ = jax.jit(env.restart)(jnp.array(False), state, jax.random.key(0), task)  # as on one of several devices
+    jax.tree.map(np.testing.assert_array_equal, same, state)
     assert len(made) == 1 + adapter._KEPT == 1 + len(adapter._worlds)
 
 
