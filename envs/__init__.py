@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import inspect
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .. import plugins
 from ..errors import ConfigError, lookup
 
 if TYPE_CHECKING:
@@ -165,6 +168,24 @@ METAWORLD_NAMES = {
     },
 }
 
+# Other packages whose environments can be named, `PACKAGE/NAME`: each a module of envs/adapters.
+ADAPTERS = {
+    "brax": "brax.envs, such as ant; --physics chooses one of brax's own backends; needs the extra 'brax'",
+    "playground": "MuJoCo Playground, such as CartpoleBalance, on MJX; needs the extra 'playground'",
+    "gymnax": "gymnax, such as CartPole-v1; needs the extra 'gymnax'",
+    "gymnasium": "whatever is registered with Gymnasium, such as Acrobot-v1, stepped on the host",
+}
+ADAPTED_NAMES = {
+    "Environments of other packages": {f"{package}/NAME": summary for package, summary in ADAPTERS.items()},
+    "Options of these": {
+        "/tasks=my_module:draw": "of brax, playground and gymnax: a function of yours draws the parameters of tasks",
+        "/randomized": "of playground: its own domain randomiser draws them",
+    },
+    "Environments of yours": {
+        "my_package.my_module:make": "what a function (name, *, physics, horizon, split) makes, a MetaEnv or a Suite",
+    },
+}
+
 # Options of the names in ENVIRONMENTS.
 OPTIONS = {
     "/one-hot": "of families with finitely many tasks, the same in training and test: the observation ends with which it is",
@@ -182,28 +203,60 @@ def make(name: str, *, physics: str = "auto", horizon: int | None = None, split:
     """Builds an environment, or a suite of them.
 
     Args:
-      name: a key of `ENVIRONMENTS`, "/one-hot" after it or not, or a name of Meta-World.
+      name: a key of `ENVIRONMENTS`, "/one-hot" after it or not; a name of Meta-World; of another package (`ADAPTERS`); an
+        entry point of the group `metarl_jax.environments`, or `my_package.my_module:make`, further options after a slash.
       physics: a key of `BACKENDS`; "auto" for environments without physics.
       horizon: steps per episode, where it should differ from the environment's own.
       split: which tasks `sample_task` draws from, for families with a fixed set of them.
 
     Raises:
-      ConfigError: unknown name or backend, backend not installed, or horizon < 1.
+      ConfigError: unknown name or backend, backend or package not installed, or horizon < 1.
     """
     if horizon is not None and horizon < 1:
         raise ConfigError(f"horizon must be at least 1, not {horizon}.")
     if name.startswith("metaworld/"):
         return _module("metaworld").make(name, physics, horizon, split)
     family = name.removesuffix("/one-hot")
-    module = _module(
-        lookup(family, ENVIRONMENTS | dict.fromkeys(f"metaworld/{n}" for n in METAWORLD), "environment").module
-    )
-    env = module.make(family, physics, horizon, split)
+    maker = _maker(family)
+    env = maker(family, physics, horizon, split)
     if family == name:
         return env
-    return _module("labelled").labelled(
-        name, env, module.make(family, physics, horizon, "test" if split == "train" else "train")
-    )
+    other = maker(family, physics, horizon, "test" if split == "train" else "train")
+    return _module("labelled").labelled(name, env, other)
+
+
+def _maker(name: str) -> Callable:
+    """`make` of the module that makes the environment of that name."""
+    first, _, rest = name.partition("/")
+    if first in ADAPTERS and rest:
+        return _module(f"adapters.{first}").make
+    found = None if name in ENVIRONMENTS else plugins.find(plugins.ENVIRONMENTS, first)
+    if found is not None:
+        return _outside(first, found)
+    known = ENVIRONMENTS | dict.fromkeys(f"metaworld/{n}" for n in METAWORLD)
+    known |= dict.fromkeys(plugins.named(plugins.ENVIRONMENTS))
+    return _module(lookup(name, known, "environment").module).make
+
+
+def _outside(where: str, function: Any) -> Callable:
+    """`make` of another package, which is called as this module's is."""
+
+    def make(name: str, physics: str, horizon: int | None, split: str) -> Any:
+        given = {"physics": physics, "horizon": horizon, "split": split}
+        try:
+            inspect.signature(function).bind(name, **given)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"{where!r} must be a function (name, *, physics, horizon, split): {error}.") from error
+        env = function(name, **given)
+        if not hasattr(env, "spec"):
+            raise ConfigError(f"{where!r} made {env!r}, which is no MetaEnv (metarl_jax/types.py) and no Suite.")
+        if horizon is not None and env.spec.horizon != horizon:
+            raise ConfigError(
+                f"{where!r} made {env.spec.horizon} steps per episode of the horizon {horizon} it was given."
+            )
+        return env
+
+    return make
 
 
 def _module(name: str) -> Any:

@@ -28,6 +28,8 @@ class LabelledEnv:
         self.sample_task = OneOf(self.tasks)
         self.parameters: dict = {}  # a label is of one of these tasks, and of none between or beyond them
         self.spec = env.spec._replace(name=name, obs_dim=env.spec.obs_dim + count, num_labels=count)
+        if restart := getattr(env, "restart", None):
+            self.restart = lambda ended, state, key, task: self._told(task, *restart(ended, state, key, task.task))
 
     def reset(self, key: Key, task: Labelled) -> tuple[EnvState, TimeStep]:
         return self._told(task, *self._env.reset(key, task.task))

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ..types import Key, Task
 
@@ -18,6 +19,9 @@ class OneOf:
     def __call__(self, key: Key) -> Task:
         index = jax.random.randint(key, (), 0, len(jax.tree.leaves(self.tasks)[0]))
         return jax.tree.map(lambda x: jnp.asarray(x)[index], self.tasks)
+
+
+single_task = OneOf(np.zeros(1))  # of an environment that has but one; nothing reads it
 
 
 def fixed_tasks(sample_task: Callable[[Key], Task], num_tasks: tuple[int, int] | None, split: str) -> Task | None:

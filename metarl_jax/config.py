@@ -7,7 +7,7 @@ import math
 import typing
 from typing import Any
 
-from .algorithms import ALGORITHMS
+from .algorithms import find_algorithm
 from .errors import ConfigError, check_sizes, check_worlds, lookup
 from .names import FIELDS
 from .policies import PolicyConfig
@@ -102,7 +102,7 @@ class ExperimentConfig:
     """Newest checkpoints kept, besides the best."""
 
     def __post_init__(self):
-        lookup(self.algorithm.name, ALGORITHMS, "algorithm")
+        find_algorithm(self.algorithm.name)
         if min(self.iterations, self.window, self.checkpoint_every, self.keep_checkpoints) < 1:
             raise ConfigError("iterations, window, checkpoint_every and keep_checkpoints must be at least 1.")
         if self.schedule_iterations is not None and self.schedule_iterations < 1:
@@ -142,7 +142,7 @@ def from_json(text: str) -> ExperimentConfig:
     name = algorithm.get("name") if isinstance(algorithm, dict) else None
     if not isinstance(name, str):
         raise ConfigError("not the configuration of a run: algorithm.name must be the name of one.")
-    of_algorithm = type(lookup(name, ALGORITHMS, "algorithm").config)
+    of_algorithm = type(find_algorithm(name).config)
     fields = {field: value for field, value in algorithm.items() if field != "name"}
     return decode(ExperimentConfig, data | {"algorithm": decode(of_algorithm, fields, "algorithm")})
 

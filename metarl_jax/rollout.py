@@ -77,9 +77,12 @@ def start(
     env: MetaEnv | Suite, tasks: Task, key: Key, shape: tuple[int, int], history: History | None = None
 ) -> RolloutState:
     """Begins E episodes of each of N tasks; `shape` is (N, E), `history` that of a policy with a memory."""
-    env_state, timestep = _reset(env, tasks, key, shape)
-    zeros = jnp.zeros(shape)
     history = no_history(env.spec, shape) if history is None else history
+    return _at_start(*_reset(env, tasks, key, shape), history)
+
+
+def _at_start(env_state: EnvState, timestep: TimeStep, history: History) -> RolloutState:
+    zeros = jnp.zeros_like(timestep.reward)
     return RolloutState(env_state, timestep.obs, zeros.astype(int), zeros, zeros.astype(bool), history)
 
 
@@ -115,7 +118,8 @@ def collect(
         time = state.time + 1
         solved = state.solved | (timestep.info["success"] > 0) if env.spec.has_success else state.solved
         last = timestep.terminated | (time >= env.spec.horizon)
-        last = last if timestep.unstable is None else last | timestep.unstable
+        for cut_off in (timestep.truncated, timestep.unstable):
+            last = last if cut_off is None else last | cut_off
         if imagine is not None:
             timestep = timestep._replace(reward=imagine(state.obs, sample.raw, timestep, last))
         episode_return = state.episode_return + timestep.reward
@@ -142,7 +146,7 @@ def collect(
         return _where_any(last, reset_finished, ahead, (tasks, key_reset)), transition
 
     def reset_finished(last: Array, ahead: RolloutState, tasks: Task, key: Key) -> RolloutState:
-        fresh = start(env, tasks, key, (last.shape[0], last.shape[1]))
+        fresh = _at_start(*_restart(env, tasks, key, last, ahead.env_state), ahead.history)
         env_state = _choose(env, last, fresh.env_state, ahead.env_state)
         nothing: Any = ()  # in place of what is not chosen leaf by leaf
         rest = _where(
@@ -236,6 +240,18 @@ def _reset(env: MetaEnv | Suite, tasks: Task, key: Key, shape: tuple[int, int]) 
         return _join(_reset(*each, share) for each in zip(env.envs, tasks, keys, strict=True))
     reset = sharding.over_tasks(jax.vmap(jax.vmap(env.reset, in_axes=(0, None))))
     return reset(jax.random.split(key, shape), tasks)
+
+
+def _restart(env: MetaEnv | Suite, tasks: Task, key: Key, ended: Array, states: EnvState) -> tuple[EnvState, TimeStep]:
+    """Begins episodes anew where `ended` `[N, E]`; what it returns elsewhere means nothing."""
+    if isinstance(env, Suite):
+        keys, parts = jax.random.split(key, len(env.envs)), jnp.split(ended, len(env.envs))
+        return _join(_restart(*each) for each in zip(env.envs, tasks, keys, parts, states, strict=True))
+    restart = getattr(env, "restart", None)
+    if restart is None:
+        return _reset(env, tasks, key, (ended.shape[0], ended.shape[1]))
+    restart = sharding.over_tasks(jax.vmap(jax.vmap(restart, in_axes=(0, 0, 0, None))))
+    return restart(ended, states, jax.random.split(key, ended.shape), tasks)
 
 
 def _step(env: MetaEnv | Suite, tasks: Task, states: EnvState, actions: Array) -> tuple[EnvState, TimeStep]:

@@ -45,6 +45,7 @@ class TimeStep(NamedTuple):
     # off-policy actors and critics learn from in training in place of a reward that is rarely earned.
     info: dict[str, Array] = {}  # noqa: RUF012
     unstable: Array | None = None  # [] bool; the simulation blew up, so that nothing else here counts; None: it cannot
+    truncated: Array | None = None  # [] bool; cut off before its horizon, but not by the task; None: it never is
 
 
 class Parameter(NamedTuple):
@@ -63,6 +64,10 @@ class MetaEnv(Protocol):
     A task is data, never an attribute: it outlives the episode, so that several episodes of one task can be run.
     A family may also have `parameters`, a `Parameter` by name, the one that says most of a task first (see
     `evaluation.parameters_of`).
+
+    Where worlds outlive their episodes, as simulators on the host do, there is also `restart(ended, state, key, task)`, which
+    rollouts call in place of `reset` after an episode: a fresh one where `ended`, `[]` bool; elsewhere nothing changes, and what
+    it returns is not looked at.
     """
 
     spec: EnvSpec

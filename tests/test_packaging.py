@@ -52,13 +52,13 @@ def forbidden(path, module):
     names = set(imported(path, module))
     own = room(module)
     if own == "metarl_jax":
-        simulators = {"mujoco", "gymnasium", "metaworld", "brax"}
+        simulators = {"mujoco", "gymnasium", "metaworld", "brax", "mujoco_playground", "gymnax"}
         roof = module.startswith("metarl_jax.cli") or module == "metarl_jax.show.doctor"
         return (
             set() if roof else {n for n in names if room(n) in ("envs", "benchmarks") or n.split(".")[0] in simulators}
         )
     if own == "envs":
-        allowed = ("metarl_jax.types", "metarl_jax.errors")
+        allowed = ("metarl_jax.types", "metarl_jax.errors", "metarl_jax.plugins")
         ours = {n for n in names if room(n) == "metarl_jax" and n != "metarl_jax"}
         return {n for n in ours if not n.startswith(allowed)} | {n for n in names if room(n) == "benchmarks"}
     return set()
@@ -81,7 +81,7 @@ def test_import_directions(path):
 
 # Floors of the first folder, from the ground up: no import runs upward.
 FLOORS = (
-    ("types", "errors", "names"),
+    ("types", "errors", "names", "plugins"),
     ("learning", "networks", "sharding"),
     ("rollout", "replay"),
     ("policies", "evaluation"),

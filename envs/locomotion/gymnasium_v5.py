@@ -1,11 +1,10 @@
 """Gymnasium's v5 tasks, as the installed package defines them. There is a single task, 0, which nothing reads."""
 
 import jax.numpy as jnp
-import numpy as np
 
 from ...types import Array, Task
 from ..physics import PhysicsState
-from ..task_sets import OneOf
+from ..task_sets import single_task
 from .bodies import ANT, HALF_CHEETAH, HOPPER, WALKER, Body
 from .env import Family, Motion
 from .terms import contact_cost, contact_forces, control_cost, height_outside, hopper_fallen, walker_fallen
@@ -45,9 +44,6 @@ def ant_reward_contact(motion: Motion, task: Task) -> Array:
 def observe_contacts(body: Body, state: PhysicsState) -> Array:
     """qpos[2:], qvel, contact forces on all bodies but the world: 105 numbers."""
     return jnp.concatenate([body.observe(state), contact_forces(state)[6:]])
-
-
-single_task = OneOf(np.zeros(1))
 
 
 ANT_V5 = Family(ANT, single_task, ant_reward, horizon=1000, terminated=ant_fallen, fields=("xpos",))

@@ -13,7 +13,7 @@ from tyro.constructors import (
     StructTypeInfo,
 )
 
-from .. import envs, names
+from .. import envs, names, plugins
 from ..errors import lookup
 
 Checkpoint = Literal["latest", "best"]
@@ -22,8 +22,12 @@ Actions = Literal["sample", "mode"]  # `policies.ACTIONS`, which takes JAX
 # Of options of whatever command, beside those of `names.FIELDS`.
 _NAMES: dict[str, Sequence[str]] = {
     "preset": tuple(names.PRESETS),
-    "algorithm": tuple(names.ALGORITHMS),
-    "env": (*envs.ENVIRONMENTS, "metaworld/NAME", "metaworld-host/NAME"),
+    "algorithm": (*names.ALGORITHMS, *plugins.named(plugins.ALGORITHMS)),
+    "env": (
+        *envs.ENVIRONMENTS,
+        *(f"{package}/NAME" for package in ("metaworld", "metaworld-host", *envs.ADAPTERS)),
+        *plugins.named(plugins.ENVIRONMENTS),
+    ),
     "physics": tuple(envs.BACKENDS),
 }
 _OPEN = {"env", "physics"}  # what is none of these names is for others to judge, or to refuse

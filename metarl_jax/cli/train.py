@@ -14,7 +14,7 @@ import jax
 import tyro
 
 from .. import presets, sharding
-from ..algorithms import ALGORITHMS, make_algorithm
+from ..algorithms import find_algorithm, make_algorithm
 from ..config import ExperimentConfig, changed_fields
 from ..envs import physics
 from ..envs.physics.mujoco import num_threads
@@ -79,7 +79,7 @@ def parse_train(argv: list[str]) -> TrainOptions:
     else:
         default = before = runlog.read_config_to_resume(Path(resume))
     if algorithm is not None:
-        default = dataclasses.replace(default, algorithm=lookup(algorithm, ALGORITHMS, "algorithm").config)
+        default = dataclasses.replace(default, algorithm=find_algorithm(algorithm).config)
 
     prog = f"metarl train {preset or '[PRESET]'} [--algorithm NAME]"
     options = read(TrainOptions, argv, prog, TrainOptions(default))

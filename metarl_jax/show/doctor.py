@@ -10,7 +10,7 @@ import jax
 def report() -> dict[str, dict[str, str]]:
     """Tables of name -> finding."""
     packages = ["metarl-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "mujoco", "mujoco-mjx", "warp-lang"]
-    packages += ["gymnasium", "metaworld", "numpy"]
+    packages += ["gymnasium", "metaworld", "brax", "playground", "gymnax", "numpy"]
     versions = {"python": platform.python_version()} | {name: _version(name) for name in packages}
     devices = {f"{d.platform}:{d.id}": d.device_kind for d in jax.devices()}
     return {
