@@ -53,7 +53,7 @@ def forbidden(path, module):
     own = room(module)
     if own == "metarl_jax":
         simulators = {"mujoco", "gymnasium", "metaworld", "brax"}
-        roof = module.startswith("metarl_jax.cli") or module == "metarl_jax.show.doctor"
+        roof = module.startswith(("metarl_jax.cli", "metarl_jax.experiments")) or module == "metarl_jax.show.doctor"
         return (
             set() if roof else {n for n in names if room(n) in ("envs", "benchmarks") or n.split(".")[0] in simulators}
         )
@@ -89,6 +89,7 @@ FLOORS = (
     ("config", "presets"),
     ("show",),
     ("runs",),
+    ("experiments",),
     ("cli",),
 )
 FLOOR_OF = {name: height for height, names in enumerate(FLOORS) for name in names}

@@ -11,12 +11,13 @@ import numpy as np
 import tyro
 
 from ..errors import ConfigError
+from ..experiments.agent import load
+from ..experiments.parts import make_judged_env
 from ..runs import embedding, judging, runlog
 from ..runs.files import check_place
 from ..runs.signals import interruptibly
 from ..show import console, embeddings
 from .choices import Checkpoint
-from .load import make_envs, restore
 from .options import check_ranges, differences, given, parse, spell
 
 
@@ -58,10 +59,10 @@ def parse_options(argv: list[str]) -> EmbedOptions:
 
 def run(argv: list[str]) -> int:
     options = parse_options(argv)
-    config = runlog.read_config(options.run)
+    agent = load(options.run, options.checkpoint)
+    config, algorithm, state = agent.config, agent.algorithm, agent.state
     evaluated = dataclasses.replace(config.evaluation, **given(options, "tasks", "episodes", "steps", "seed"))
-    trained, env = make_envs(dataclasses.replace(config, evaluation=evaluated))
-    algorithm, state = restore(options.run, config, trained, options.checkpoint)
+    env = make_judged_env(dataclasses.replace(config, evaluation=evaluated), agent.spec)
     own, settings = (each.following(algorithm.adaptation) for each in (config.evaluation, evaluated))
     if algorithm.knowledge is None or not settings.steps:
         raise ConfigError(

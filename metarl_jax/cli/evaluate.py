@@ -8,12 +8,12 @@ from typing import Annotated, Literal
 import tyro
 
 from ..errors import ConfigError
+from ..experiments.agent import Agent, load
 from ..runs import judging, runlog
 from ..runs.files import check_place
 from ..runs.signals import interruptibly
 from ..show import console
 from .choices import Actions, Checkpoint
-from .load import check_fits, make_env, restore
 from .options import differences, given, parse, spell
 
 
@@ -81,25 +81,18 @@ def parse_evaluate(argv: list[str]) -> EvaluateOptions:
 
 def run(argv: list[str]) -> int:
     options = parse_evaluate(argv)
-    config = runlog.read_config(options.run)
-    return _evaluate_natively(options, config) if options.on == "native" else _evaluate_on_metaworld(options, config)
+    agent = load(options.run, options.checkpoint, options.physics)
+    return _evaluate_natively(options, agent) if options.on == "native" else _evaluate_on_metaworld(options, agent)
 
 
-def _evaluate_natively(options, config) -> int:
+def _evaluate_natively(options, agent: Agent) -> int:
     asked = given(options, "tasks", "episodes", "horizon", "seed")
     asked |= {"steps": max(options.steps)} if options.steps else {}
-    wanted = dataclasses.replace(
-        config,
-        physics=options.physics or config.physics,
-        evaluation=dataclasses.replace(config.evaluation, **asked),
-    )
-    eval_env, env = make_env(wanted, "test"), make_env(config, "train")
-    check_fits(env.spec, eval_env.spec)
-    algorithm, state = restore(options.run, config, env, options.checkpoint)
-    judge = judging.make_judge(wanted, algorithm, env, eval_env, options.actions)
-    name, out = f"iteration-{int(state.step)}{_differences(config, judge)}", options.out or options.run
+    judge = agent.judge(options.actions, **asked)
+    name = f"iteration-{int(agent.state.step)}{_differences(agent.config, judge)}"
+    out = options.out or options.run
     with console.waiting(f"evaluating: {judge.population.words}"):
-        curve = interruptibly(judge, state)
+        curve = interruptibly(judge, agent.state)
     console.print_curve(curve, options.steps or tuple(curve["steps"]))
     with runlog.readable_errors(out, "--out"):
         written = judging.write(judge, curve, out, name)
@@ -114,16 +107,14 @@ def _differences(config, judge: judging.Judge) -> str:
     return spell(changed)
 
 
-def _evaluate_on_metaworld(options, config) -> int:
+def _evaluate_on_metaworld(options, agent: Agent) -> int:
     if importlib.util.find_spec("metaworld") is None:
         raise ConfigError("--on metaworld needs the package: pip install 'metaworld>=3.0'.")
     from ..benchmarks.metaworld import bridge
 
-    env = make_env(config, "train")
-    algorithm, state = restore(options.run, config, env, options.checkpoint)
-    wanted = bridge.request(config, algorithm.adaptation, options)
+    wanted = bridge.request(agent.config, agent.algorithm.adaptation, options)
     with console.steps_bars() as begin:
-        report = bridge.judge(config, algorithm, env.spec, state, wanted, begin)
+        report = bridge.judge(agent.config, agent.algorithm, agent.spec, agent.state, wanted, begin)
     console.print_host_report(report)
     out = options.out or options.run
     with runlog.readable_errors(out, "--out"):

@@ -9,11 +9,12 @@ import tyro
 
 from .. import evaluation, rollout
 from ..errors import ConfigError
+from ..experiments.agent import load
+from ..experiments.parts import make_judged_env
 from ..runs import judging, runlog
 from ..runs.files import check_place
 from ..show import plots
 from .choices import Checkpoint
-from .load import make_envs, restore
 from .options import check_ranges, differences, given, parse, spell
 
 
@@ -48,12 +49,12 @@ def parse_options(argv: list[str]) -> PathsOptions:
 
 def run(argv: list[str]) -> int:
     options = parse_options(argv)
-    config = runlog.read_config(options.run)
+    agent = load(options.run, options.checkpoint)
+    config, algorithm, state = agent.config, agent.algorithm, agent.state
     if not config.env.startswith("point"):
         raise ConfigError(f"the run was trained on {config.env!r}: only paths on the plane (point...) can be drawn.")
     evaluated = dataclasses.replace(config.evaluation, **given(options, "tasks", "steps", "seed"))
-    trained, env = make_envs(dataclasses.replace(config, evaluation=evaluated))
-    algorithm, state = restore(options.run, config, trained, options.checkpoint)
+    env = make_judged_env(dataclasses.replace(config, evaluation=evaluated), agent.spec)
     own, settings = (each.following(algorithm.adaptation) for each in (config.evaluation, evaluated))
     name = f"paths-iteration-{int(state.step)}{spell(differences(own, settings))}.png"
     out = options.out or options.run / "plots" / name

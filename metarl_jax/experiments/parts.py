@@ -1,4 +1,4 @@
-"""A run directory as the objects that it stands for."""
+"""What a configuration and a run directory stand for, as objects."""
 
 from collections.abc import Callable
 
@@ -31,9 +31,15 @@ def make_env(config, split: Split):
 
 def make_envs(config) -> tuple:
     """What a run trains on, and what it is judged on; ConfigError where a policy of the one does not fit the other."""
-    env, eval_env = make_env(config, "train"), make_env(config, "test")
-    check_fits(env.spec, eval_env.spec)
-    return env, eval_env
+    env = make_env(config, "train")
+    return env, make_judged_env(config, env.spec)
+
+
+def make_judged_env(config, trained: EnvSpec):
+    """What a run is judged on; ConfigError where a policy that is trained in an environment of that spec does not fit."""
+    env = make_env(config, "test")
+    check_fits(trained, env.spec)
+    return env
 
 
 def check(config) -> None:
