@@ -42,6 +42,9 @@ BENCHMARKS = {
         "metaworld.bridge_throughput",
         "steps per second of the metaworld package in our worker processes, beside gymnasium's AsyncVectorEnv",
     ),
+    "exports": Entry(
+        "exports", "steps per second through as_gymnasium, beside a rollout and the package's AsyncVectorEnv"
+    ),
     "metaworld-memory": Entry("metaworld.memory", "peak memory over rollouts of MT50 in 500 environments"),
     "accelerator": Entry(
         "accelerator", "on a GPU, in --minutes: right, stepping, one real result, training, where the time goes", True

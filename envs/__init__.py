@@ -12,6 +12,14 @@ from ..errors import ConfigError, lookup
 
 if TYPE_CHECKING:
     from ..types import MetaEnv, Split, Suite
+    from .exports.brax import as_brax
+    from .exports.gymnasium import as_gymnasium
+    from .exports.sb3 import as_sb3
+
+__all__ = ["BACKENDS", "ENVIRONMENTS", "as_brax", "as_gymnasium", "as_sb3", "make"]
+
+# What makes our environments those of another package: its module below, and the extra that it takes.
+_EXPORTS = {"as_brax": ("brax", "brax"), "as_gymnasium": ("gymnasium", None), "as_sb3": ("sb3", "sb3")}
 
 
 class Entry(NamedTuple):
@@ -261,3 +269,15 @@ def _outside(where: str, function: Any) -> Callable:
 
 def _module(name: str) -> Any:
     return importlib.import_module(f".{name}", __name__)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _EXPORTS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, extra = _EXPORTS[name]
+    try:
+        return getattr(_module(f"exports.{module}"), name)
+    except ModuleNotFoundError as error:
+        if extra is None:
+            raise
+        raise ConfigError(f"{name} needs {error.name}: pip install 'metarl-jax[{extra}]'.") from error

@@ -1,6 +1,14 @@
 """Meta-reinforcement learning in JAX: tasks in, policies that adapt in a few episodes out.
 
-From Python, a run is an environment, an algorithm and a loop:
+From Python, what the command does:
+
+    import metarl_jax
+
+    run = metarl_jax.train("nav-maml", iterations=20)
+    policy = run.agent().adapt(task=3)  # or metarl_jax.load("runs/...")
+    action = policy.act(obs)
+
+Underneath, a run is an environment, an algorithm and a loop:
 
     import jax
 
@@ -22,23 +30,36 @@ if TYPE_CHECKING:
     from .config import ExperimentConfig
     from .errors import ConfigError
     from .evaluation import adaptation_curve, estimate
+    from .experiments.agent import Agent, load
+    from .experiments.task_policy import TaskPolicy
+    from .experiments.train import Run, resume, train, train_seeds
     from .presets import PRESETS
+    from .runs.training import Interrupted, TrainingError
     from .types import Algorithm, EnvSpec, MetaEnv, RunState, TimeStep, Transition
 
 __all__ = [
     "ALGORITHMS",
     "PRESETS",
+    "Agent",
     "Algorithm",
     "ConfigError",
     "EnvSpec",
     "ExperimentConfig",
+    "Interrupted",
     "MetaEnv",
+    "Run",
     "RunState",
+    "TaskPolicy",
     "TimeStep",
+    "TrainingError",
     "Transition",
     "adaptation_curve",
     "estimate",
+    "load",
     "make_algorithm",
+    "resume",
+    "train",
+    "train_seeds",
 ]
 
 _ROOMS = {
@@ -46,7 +67,11 @@ _ROOMS = {
     "config": ("ExperimentConfig",),
     "errors": ("ConfigError",),
     "evaluation": ("adaptation_curve", "estimate"),
+    "experiments.agent": ("Agent", "load"),
+    "experiments.task_policy": ("TaskPolicy",),
+    "experiments.train": ("Run", "resume", "train", "train_seeds"),
     "presets": ("PRESETS",),
+    "runs.training": ("Interrupted", "TrainingError"),
     "types": ("Algorithm", "EnvSpec", "MetaEnv", "RunState", "TimeStep", "Transition"),
 }
 

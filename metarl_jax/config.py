@@ -5,6 +5,7 @@ import dataclasses
 import json
 import math
 import typing
+from collections.abc import Mapping
 from typing import Any
 
 from .algorithms import find_algorithm
@@ -145,6 +146,36 @@ def from_json(text: str) -> ExperimentConfig:
     of_algorithm = type(find_algorithm(name).config)
     fields = {field: value for field, value in algorithm.items() if field != "name"}
     return decode(ExperimentConfig, data | {"algorithm": decode(of_algorithm, fields, "algorithm")})
+
+
+def with_fields(config: ExperimentConfig, fields: Mapping[str, Any]) -> ExperimentConfig:
+    """`config` with other values of some fields, all of them at once.
+
+    Args:
+      config: complete.
+      fields: values by dotted names ("algorithm.inner.lr"); of "algorithm" also the name of one, with its own defaults.
+
+    Raises:
+      ConfigError: an unknown name, or a value of another type or out of range.
+    """
+    algorithm = fields.get("algorithm", config.algorithm)
+    if isinstance(algorithm, str):
+        algorithm = find_algorithm(algorithm).config
+    data = json.loads(to_json(dataclasses.replace(config, algorithm=algorithm)))
+    for name, value in fields.items():
+        *above, last = name.split(".")
+        record = data
+        for part in above:
+            record = lookup(part, record, f"field {name!r}, in which")
+            if not isinstance(record, dict):
+                raise ConfigError(f"unknown field {name!r}: {part} has no fields.")
+        lookup(last, record, f"field {name!r}, in which")
+        if name != "algorithm":
+            record[last] = dataclasses.asdict(value) if dataclasses.is_dataclass(type(value)) else value
+    try:
+        return from_json(json.dumps(_map_floats(data, lambda x: x if math.isfinite(x) else str(x))))
+    except TypeError as error:
+        raise ConfigError(f"{error}: give plain numbers, text, tuples and configurations.") from error
 
 
 def decode(hint: Any, value: Any, where: str = "") -> Any:

@@ -50,6 +50,12 @@ def check_sizes(config: Any, prefix: str = "") -> None:
                 raise ConfigError(f"{prefix}{field.name} must be at most {_FLOATS:.3g}, not {number:g}.")
 
 
+def check_seeds(seeds: tuple[int, ...]) -> None:
+    """ConfigError unless they are seeds, each another one."""
+    if len(set(seeds)) < len(seeds) or not all(0 <= seed < 2**32 for seed in seeds):
+        raise ConfigError(f"--seeds must be distinct and lie in [0, 2**32): {' '.join(map(str, seeds))}.")
+
+
 def check_worlds(**factors: int) -> None:
     """ConfigError where the product of named numbers of worlds (`__` stands for a dot) is more than any machine holds.
 

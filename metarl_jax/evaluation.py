@@ -81,6 +81,22 @@ def adaptation(
     return jax.lax.scan(step, (params, first_history), jax.random.split(key, num_steps + 1))[1]
 
 
+def adapt_to_task(
+    algorithm: Algorithm, env: MetaEnv, state: RunState, task: Task, key: Key, episodes: int, steps: int
+) -> tuple[Params, History, Curve]:
+    """The policy of a run after K = `steps` adaptation steps to one task, what it then remembers, and how it came there.
+
+    Each step takes `episodes` episodes; a memory is that of the first of them.
+
+    Returns:
+      Parameters of N = 1 policy, the history that an episode of it begins with (N = E = 1), and a curve with N = 1.
+    """
+    tasks = jax.tree.map(lambda x: x[None], task)
+    params, history, curve = adaptation(algorithm, env, state, tasks, key, (1, episodes), steps)
+    params, history = jax.tree.map(lambda x: x[-1], (params, history))
+    return params, jax.tree.map(lambda x: x[:, :1], history), curve
+
+
 def unstable_notes(count: int, num_worlds: int) -> list[str]:
     """What is to be said where the simulation of some of all worlds blew up."""
     return [f"the simulation of {count} of {num_worlds} worlds blew up: their episodes end there"] if count else []

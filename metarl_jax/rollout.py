@@ -94,6 +94,7 @@ def collect(
     key: Key,
     num_steps: int,
     imagine: Imagine | None = None,
+    with_info: bool = False,
 ) -> tuple[RolloutState, Transition]:
     """Runs all environments for `num_steps` steps; an episode that ends is followed by a fresh one of the same task.
 
@@ -105,6 +106,7 @@ def collect(
       key: of actions and resets.
       num_steps: T.
       imagine: where given, says what the rewards are.
+      with_info: whether transitions hold what the environment says of its steps (`info_t`).
 
     Returns:
       Where the environments stand afterwards, and the transitions, `[N, E, T]`.
@@ -114,7 +116,7 @@ def collect(
         key_act, key_reset = jax.random.split(key)
         carry, sample = act(state.obs, state.history, key_act)
         env_state, timestep = _step(env, tasks, state.env_state, sample.action)
-        timestep = _without_garbage(timestep, state.obs)
+        timestep = without_garbage(timestep, state.obs)
         time = state.time + 1
         solved = state.solved | (timestep.info["success"] > 0) if env.spec.has_success else state.solved
         last = timestep.terminated | (time >= env.spec.horizon)
@@ -140,6 +142,7 @@ def collect(
             success_t=solved,
             unstable_t=timestep.unstable,
             shaped_t=timestep.info.get("shaped_reward"),
+            info_t=timestep.info if with_info else {},
         )
         history = History(carry, sample.raw, timestep.reward, last)
         ahead = RolloutState(env_state, timestep.obs, time, episode_return, solved, history)
@@ -217,7 +220,7 @@ def record(env: MetaEnv, act: Act, task: Task, history: History, key: Key, num_s
         state, obs, history = before
         carry, sample = act(obs[None, None], history, key)
         state, timestep = env.step(state, sample.action[0, 0], task)
-        timestep = _without_garbage(timestep, obs)
+        timestep = without_garbage(timestep, obs)
         history = History(carry, sample.raw, timestep.reward[None, None], timestep.terminated[None, None])
         return (state, timestep.obs, history), (state, timestep)
 
@@ -264,7 +267,7 @@ def _step(env: MetaEnv | Suite, tasks: Task, states: EnvState, actions: Array) -
     return sharding.over_tasks(jax.vmap(jax.vmap(env.step, in_axes=(0, 0, None))))(states, actions, tasks)
 
 
-def _without_garbage(timestep: TimeStep, obs_before: Array) -> TimeStep:
+def without_garbage(timestep: TimeStep, obs_before: Array) -> TimeStep:
     """A time step of which all may be used: nothing happens in a step in which the simulation blows up.
 
     There the observation is the one before, so that a value bootstraps from the last state that was one; the reward is 0.

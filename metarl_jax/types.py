@@ -127,6 +127,7 @@ class Transition(NamedTuple):
         None  # [] bool: the simulation blew up: reward_t is 0, obs_t is obs_tm1, and the episode is cut off
     )
     shaped_t: Array | None = None  # []: the shaped reward, where the environment has one
+    info_t: dict[str, Array] = {}  # noqa: RUF012 -- what the environment says of the step, where it was asked for
 
 
 class Kept(NamedTuple):

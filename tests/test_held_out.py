@@ -11,9 +11,9 @@ import pytest
 
 from metarl_jax import cli, envs, presets
 from metarl_jax.algorithms import make_algorithm
-from metarl_jax.cli import load
 from metarl_jax.config import EvaluationConfig, from_json
 from metarl_jax.errors import ConfigError
+from metarl_jax.experiments import parts
 from metarl_jax.runs import held_out, runlog
 from metarl_jax.runs.clock import FIELDS
 
@@ -215,9 +215,9 @@ def test_labels_of_families_that_are_not_tested():
 )
 def test_specs_that_differ_are_refused(make_point, change, words):
     spec = make_point().spec._replace(obs_dim=49, action_dim=4, action_low=(-1.0,) * 4, has_success=True)
-    load.check_fits(spec, spec._replace(horizon=7, name="other"))
+    parts.check_fits(spec, spec._replace(horizon=7, name="other"))
     with pytest.raises(ConfigError, match=words):
-        load.check_fits(spec, spec._replace(**change))
+        parts.check_fits(spec, spec._replace(**change))
 
 
 @pytest.mark.parametrize("command", ["train", "evaluate", "adapt", "video", "paths"])

@@ -305,7 +305,7 @@ def run_an_iteration(code):
 @pytest.mark.slow
 def test_the_first_example():
     """Of the package's docstring, as it stands there."""
-    run_an_iteration(textwrap.dedent(metarl_jax.__doc__.partition(":\n\n")[2]))
+    run_an_iteration(textwrap.dedent(metarl_jax.__doc__.rpartition(":\n\n")[2]))
 
 
 def test_the_recipe_of_an_environment():

@@ -53,12 +53,14 @@ def forbidden(path, module):
     own = room(module)
     if own == "metarl_jax":
         simulators = {"mujoco", "gymnasium", "metaworld", "brax", "mujoco_playground", "gymnax"}
-        roof = module.startswith("metarl_jax.cli") or module == "metarl_jax.show.doctor"
+        roof = module.startswith(("metarl_jax.cli", "metarl_jax.experiments")) or module == "metarl_jax.show.doctor"
         return (
             set() if roof else {n for n in names if room(n) in ("envs", "benchmarks") or n.split(".")[0] in simulators}
         )
     if own == "envs":
         allowed = ("metarl_jax.types", "metarl_jax.errors", "metarl_jax.plugins")
+        if module.startswith("metarl_jax.envs.exports"):  # whose worlds are stepped as rollouts step them
+            allowed += ("metarl_jax.rollout",)
         ours = {n for n in names if room(n) == "metarl_jax" and n != "metarl_jax"}
         return {n for n in ours if not n.startswith(allowed)} | {n for n in names if room(n) == "benchmarks"}
     return set()
@@ -89,6 +91,7 @@ FLOORS = (
     ("config", "presets"),
     ("show",),
     ("runs",),
+    ("experiments",),
     ("cli",),
 )
 FLOOR_OF = {name: height for height, names in enumerate(FLOORS) for name in names}
@@ -182,7 +185,7 @@ for name in sys.argv[2:]:
     try:
         module = importlib.import_module(name)
     except ModuleNotFoundError as error:
-        if error.name.split(".")[0] != "warp":
+        if error.name.split(".")[0] not in ("warp", "brax", "stable_baselines3"):
             raise
     else:
         assert module.__file__.startswith(sys.argv[1]), module.__file__

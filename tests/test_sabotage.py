@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from metarl_jax import cli
-from metarl_jax.cli.load import make_env, restore
+from metarl_jax.experiments.parts import make_env, restore
 from metarl_jax.runs import children, runlog, sweep
 
 pytestmark = pytest.mark.slow

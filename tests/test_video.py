@@ -192,7 +192,7 @@ def test_record_equals_a_loop(make_point):
     assert states.position.shape == (5, 2) and np.isfinite(steps.reward).all()
 
 
-def test_adapted_policy_is_the_one_that_evaluation_judges(make_point, tiny_algorithms, tiny_policy):
+def test_a_policy_adapted_to_one_task_is_the_one_that_evaluation_judges(make_point, tiny_algorithms, tiny_policy):
     """After 0 steps that of the run, after 2 that of two calls of `adapt`, on the same experience as `adaptation`."""
     from metarl_jax.algorithms import make_algorithm
 
@@ -207,7 +207,8 @@ def test_adapted_policy_is_the_one_that_evaluation_judges(make_point, tiny_algor
     params = jax.tree.map(lambda x: x[None], algorithm.policy_params(state))
     jax.tree.map(lambda a, b: np.testing.assert_array_equal(a[0], b), policies, params)
     obs, key_act = jnp.array([0.3, -0.2]), jax.random.key(7)
-    act, history = video.adapted_policy(algorithm, env, state, task, key, 3, 2)
+    adapted, history, _ = evaluation.adapt_to_task(algorithm, env, state, task, key, 3, 2)
+    act = algorithm.act(state, adapted)
     actions = [algorithm.act(state, jax.tree.map(lambda x, k=k: x[k], policies)) for k in (0, 2)]
     before, after = (a(obs[None, None], begin(env), key_act)[1].action[0, 0] for a in actions)
     np.testing.assert_allclose(act(obs[None, None], history, key_act)[1].action[0, 0], after, rtol=1e-5)

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import jax
 import tyro
@@ -10,13 +11,14 @@ import tyro
 from ..algorithms import online
 from ..algorithms.online import OnlineConfig, Subject
 from ..errors import ConfigError
+from ..experiments.agent import Agent, load
+from ..experiments.parts import make_judged_env
 from ..policies import make_judged_act
 from ..runs import agents, runlog
 from ..runs.files import check_place
 from ..runs.window import evaluation_key
 from ..show import console, plots
 from .choices import Actions, Checkpoint
-from .load import check_fits, make_env, restore
 from .options import check_ranges, differences, given, parse, spell
 
 
@@ -63,12 +65,10 @@ def parse_options(argv: list[str]) -> AdaptOptions:
 
 def run(argv: list[str]) -> int:
     options = parse_options(argv)
-    run_config = agents.read_config(options.run)
-    config = dataclasses.replace(run_config, **given(options, "physics"))
+    agent = load(options.run, options.checkpoint, options.physics)
+    config, algorithm, state = agent.config, agent.algorithm, agent.state
     seed = config.evaluation.seed if options.seed is None else options.seed
-    trained = make_env(config, "train")
-    env = _make_tasks(config, options, trained.spec)
-    algorithm, state = restore(options.run, config, trained, options.checkpoint)
+    env = _make_tasks(agent, options)
     if algorithm.policy is None:
         raise ConfigError(
             f"{config.algorithm.name} adapts a belief of the task, not a policy's parameters, which gradient steps could go on "
@@ -78,7 +78,7 @@ def run(argv: list[str]) -> int:
     own = config.evaluation.following(algorithm.adaptation)
     settings = asked.following(algorithm.adaptation, options.actions)
     shape = (options.tasks, settings.episodes)
-    judged_act = make_judged_act(settings.actions, config.policy, trained.spec)
+    judged_act = make_judged_act(settings.actions, config.policy, agent.spec)
     subject = Subject(algorithm, algorithm.policy, env, judged_act)
     compare = jax.jit(lambda state, key: online.compare(options.online, subject, state, key, shape, settings.steps))
     with console.waiting(f"learning {options.tasks} tasks"):
@@ -90,7 +90,8 @@ def run(argv: list[str]) -> int:
     name = f"online-{env.spec.name.replace('/', '-')}-iteration-{int(state.step)}-tasks-{options.tasks}-seed-{seed}"
     learning = differences(OnlineConfig(), options.online)
     learning = {f"online.{field}": value for field, value in learning.items()}
-    name += spell(differences(own, settings) | learning | differences(run_config, config))
+    physics = {"physics": agent.physics} if agent.physics != config.physics else {}
+    name += spell(differences(own, settings) | learning | physics)
     console.print_online(report)
     out = options.out or agents.home(options.run)
     written = out / "eval" / f"{name}.json", out / "plots" / f"{name}.png"
@@ -101,9 +102,12 @@ def run(argv: list[str]) -> int:
     return 0
 
 
-def _make_tasks(config, options, trained):
-    """Where the tasks come from; ConfigError where the run's policy, of the spec `trained`, does not fit there."""
-    evaluation = dataclasses.replace(config.evaluation, tasks=options.tasks)
-    env = make_env(dataclasses.replace(config, env=options.env or config.env, evaluation=evaluation), "test")
-    check_fits(trained, env.spec)
-    return env
+def _make_tasks(agent: Agent, options):
+    """Where the tasks come from; ConfigError where the run's policy does not fit there."""
+    evaluation = dataclasses.replace(agent.config.evaluation, tasks=options.tasks)
+    changes: dict[str, Any] = {
+        "env": options.env or agent.config.env,
+        "physics": agent.physics,
+        "evaluation": evaluation,
+    }
+    return make_judged_env(dataclasses.replace(agent.config, **changes), agent.spec)

@@ -19,8 +19,8 @@ from ..runs.signals import interruptibly
 from ..show import console
 from ..show.diagnosis import print_diagnosis
 from ..types import Key, MetaEnv, Suite
+from .adapting import Adapting, load_adapting
 from .choices import Checkpoint
-from .load import Adapting, load_adapting
 from .options import check_ranges, parse, spell
 
 
@@ -69,9 +69,9 @@ def run(argv: list[str]) -> int:
         raise ConfigError(
             f"--task must lie in [0, {loaded.settings.tasks - 1}], the tasks of the evaluation, not {options.task}."
         )
-    report, step = _report(options, loaded), int(loaded.state.step)
+    report, step = _report(options, loaded), int(loaded.agent.state.step)
     words = ", ".join(f"{name} {value:.3g}" for name, value in report["numbers"].items())
-    print_diagnosis(report, f"{loaded.config.preset}, task {options.task} of {report['task_env']}: {words}")
+    print_diagnosis(report, f"{loaded.agent.config.preset}, task {options.task} of {report['task_env']}: {words}")
     repeats = {"repeats": options.repeats} if options.repeats != DiagnoseOptions.repeats else {}
     out, name = options.out or agents.home(options.run), f"diagnosis-task-{options.task}-iteration-{step}"
     path = out / "eval" / f"{name}{spell(loaded.changes | repeats)}.json"
@@ -83,12 +83,8 @@ def run(argv: list[str]) -> int:
 
 def _report(options: DiagnoseOptions, loaded: Adapting) -> dict[str, Any]:
     """Adapts to the task again and again, and to tasks of training, and checks what there is to be seen."""
-    config, state, settings, num_trained = (
-        loaded.config,
-        loaded.state,
-        loaded.settings,
-        loaded.config.algorithm.num_tasks,
-    )
+    config, state, settings = loaded.agent.config, loaded.agent.state, loaded.settings
+    num_trained = config.algorithm.num_tasks
     check_worlds(repeats=options.repeats, episodes=settings.episodes)
     check_worlds(algorithm__num_tasks=num_trained, episodes=settings.episodes)
     member, task = rollout.row(loaded.env, loaded.tasks, options.task)
@@ -98,11 +94,11 @@ def _report(options: DiagnoseOptions, loaded: Adapting) -> dict[str, Any]:
 
     def observe(env: MetaEnv | Suite, tasks: Any, key: Key, count: int) -> Seen:
         shape = (count, settings.episodes)
-        return diagnosis.observe(loaded.algorithm, env, state, tasks, key, shape, settings.steps)
+        return diagnosis.observe(loaded.agent.algorithm, env, state, tasks, key, shape, settings.steps)
 
     with console.waiting(f"adapting to task {options.task} and to {num_trained} tasks of training"):
         mine = interruptibly(lambda: observe(member, repeated, key, options.repeats))
-        trained = interruptibly(lambda: observe(loaded.trained, trained_tasks, key_trained, num_trained))
+        trained = interruptibly(lambda: observe(loaded.agent.env, trained_tasks, key_trained, num_trained))
     check, neighbours = _neighbours((member, task), _of_environment(loaded, trained_tasks, trained, member), mine)
     inner, inner_trained = (diagnosis.inner_gradients(config.algorithm, state, x.knowledge) for x in (mine, trained))
     checks = [
@@ -131,15 +127,15 @@ def _report(options: DiagnoseOptions, loaded: Adapting) -> dict[str, Any]:
 
 def _training_tasks(loaded: Adapting) -> Any:
     """As many as an iteration has: those that the run keeps, or fresh ones from where it draws its own."""
-    if loaded.algorithm.kept_tasks is not None:
-        return loaded.algorithm.kept_tasks(loaded.state)
+    if loaded.agent.algorithm.kept_tasks is not None:
+        return loaded.agent.algorithm.kept_tasks(loaded.agent.state)
     key = jax.random.fold_in(loaded.key, 2**31)  # beyond any task's number
-    return rollout.sample_tasks(loaded.trained, key, loaded.config.algorithm.num_tasks)
+    return rollout.sample_tasks(loaded.agent.env, key, loaded.agent.config.algorithm.num_tasks)
 
 
 def _of_environment(loaded: Adapting, tasks: Any, seen: Seen, env: MetaEnv) -> tuple[MetaEnv, Any, Seen] | None:
     """Those of the training tasks that are of the same environment as `env`; None where none are."""
-    trained = loaded.trained
+    trained = loaded.agent.env
     members, parts = (trained.envs, tasks) if isinstance(trained, Suite) else ((trained,), (tasks,))
     share = seen.returns.shape[1] // len(members)
     for index, (member, part) in enumerate(zip(members, parts, strict=True)):

@@ -15,8 +15,8 @@ from ..runs import agents, embedding, runlog
 from ..runs.files import check_place
 from ..runs.signals import interruptibly
 from ..show import console, embeddings
+from .adapting import load_adapting
 from .choices import Checkpoint
-from .load import load_adapting
 from .options import check_ranges, parse, spell
 
 
@@ -59,9 +59,8 @@ def parse_options(argv: list[str]) -> EmbedOptions:
 def run(argv: list[str]) -> int:
     options = parse_options(argv)
     loaded = load_adapting(options, "tasks", "episodes", "steps", "seed")
-    config, env, algorithm, state, settings = (
-        getattr(loaded, name) for name in ("config", "env", "algorithm", "state", "settings")
-    )
+    env, settings = loaded.env, loaded.settings
+    config, algorithm, state = loaded.agent.config, loaded.agent.algorithm, loaded.agent.state
     if algorithm.knowledge is None or not settings.steps:
         raise ConfigError(
             f"{config.algorithm.name} does not adapt in this run: of a task it knows what it knows of all."

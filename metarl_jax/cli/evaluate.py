@@ -2,23 +2,20 @@
 
 import dataclasses
 import importlib.util
-import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
 from ..errors import ConfigError
-from ..evaluation import parameters_of, unstable_notes
-from ..policies import make_judged_act
+from ..experiments.agent import Agent, load
 from ..runs import agents, judging, runlog, shift
 from ..runs.files import check_place
 from ..runs.signals import interruptibly
 from ..show import console
-from ..show.shift import draw_shift, print_shift
 from .choices import Actions, Checkpoint
-from .load import check_fits, make_env, restore
-from .options import differences, given, parse, spell
+from .options import given, parse
+from .shifting import changes, evaluate_shift
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,28 +87,22 @@ def parse_evaluate(argv: list[str]) -> EvaluateOptions:
 
 def run(argv: list[str]) -> int:
     options = parse_evaluate(argv)
-    config = agents.read_config(options.run)
-    return _evaluate_natively(options, config) if options.on == "native" else _evaluate_on_metaworld(options, config)
-
-
-def _evaluate_natively(options, config) -> int:
+    agent = load(options.run, options.checkpoint, options.physics)
+    if options.on == "metaworld":
+        return _evaluate_on_metaworld(options, agent)
     asked = given(options, "tasks", "episodes", "horizon", "seed")
     asked |= {"steps": max(options.steps)} if options.steps else {}
-    wanted = dataclasses.replace(
-        config,
-        physics=options.physics or config.physics,
-        evaluation=dataclasses.replace(config.evaluation, **asked),
-    )
-    eval_env, env = make_env(wanted, "test"), make_env(config, "train")
-    check_fits(env.spec, eval_env.spec)
     if options.shift is not None:
-        return _evaluate_shift(options, config, wanted, env, eval_env)
-    algorithm, state = restore(options.run, config, env, options.checkpoint)
-    judge = judging.make_judge(wanted, algorithm, env, eval_env, options.actions)
-    name = f"iteration-{int(state.step)}{_differences(config, wanted, judge.adaptation, judge.settings)}"
+        return evaluate_shift(options, agent, asked)
+    return _evaluate_natively(options, agent, asked)
+
+
+def _evaluate_natively(options, agent: Agent, asked: dict[str, Any]) -> int:
+    judge = agent.judge(options.actions, **asked)
+    name = f"iteration-{int(agent.state.step)}{changes(agent, judge.settings)}"
     out = options.out or agents.home(options.run)
     with console.waiting(f"evaluating: {judge.population.words}"):
-        curve = interruptibly(judge, state)
+        curve = interruptibly(judge, agent.state)
     console.print_curve(curve, options.steps or tuple(curve["steps"]))
     with runlog.readable_errors(out, "--out"):
         written = judging.write(judge, curve, out, name)
@@ -119,53 +110,14 @@ def _evaluate_natively(options, config) -> int:
     return 0
 
 
-def _evaluate_shift(options, config, wanted, env, eval_env) -> int:
-    values = shift.parse(options.shift)
-    asked = shift.find(values, parameters_of(env), env.spec.name)
-    algorithm, state = restore(options.run, config, env, options.checkpoint)
-    settings = wanted.evaluation.following(algorithm.adaptation, options.actions)
-    play = judging.make_play(settings, algorithm, eval_env, make_judged_act(options.actions, config.policy, env.spec))
-    tasks, key = judging.draw_tasks(settings, eval_env), judging.episodes_key(settings, config.seed)
-    with console.waiting(f"evaluating: {settings.tasks} tasks at each of {values.size} values of {values.name}"):
-        report = interruptibly(lambda: shift.study(asked, play, (env, eval_env), state, tasks, key))
-    steps = options.steps or tuple(sorted({0, settings.steps}))
-    notes = judging.differences(settings, algorithm.adaptation, env.spec, eval_env.spec)
-    worlds = settings.tasks * settings.episodes * (settings.steps + 1) * values.size
-    notes += unstable_notes(sum(report.get("unstable_worlds", [])), worlds)
-    if report["distinct_tasks"] == 1 < settings.tasks:
-        notes.append(f"a value is all that there is to a task: intervals are over {settings.tasks} times its episodes")
-    report |= {"env": config.env, "iteration": int(state.step), "seed": config.seed, "task_seed": settings.seed}
-    report |= {"episodes": settings.episodes, "actions": settings.actions, "horizon": eval_env.spec.horizon}
-    report |= {"physics": wanted.physics, "notes": notes}
-    print_shift(report, steps)
-    name = f"shift-{values.name}-{values.low!r}..{values.high!r}-{values.size}-iteration-{int(state.step)}"
-    name += _differences(config, wanted, algorithm.adaptation, settings)
-    out = options.out or agents.home(options.run)
-    written = out / "eval" / f"{name}.json", out / "plots" / f"{name}.png"
-    with runlog.readable_errors(out, "--out"):
-        runlog.write_atomically(written[0], json.dumps(report))
-        draw_shift(report, steps, written[1])
-    print("written: " + " and ".join(map(str, written)))
-    return 0
-
-
-def _differences(config, wanted, adaptation, settings) -> str:
-    """What sets an evaluation apart from the run's own, as the end of a file's name."""
-    changed = differences(config.evaluation.following(adaptation), settings)
-    changed |= {"physics": wanted.physics} if wanted.physics != config.physics else {}
-    return spell(changed)
-
-
-def _evaluate_on_metaworld(options, config) -> int:
+def _evaluate_on_metaworld(options, agent: Agent) -> int:
     if importlib.util.find_spec("metaworld") is None:
         raise ConfigError("--on metaworld needs the package: pip install 'metaworld>=3.0'.")
     from ..benchmarks.metaworld import bridge
 
-    env = make_env(config, "train")
-    algorithm, state = restore(options.run, config, env, options.checkpoint)
-    wanted = bridge.request(config, algorithm.adaptation, options)
+    wanted = bridge.request(agent.config, agent.algorithm.adaptation, options)
     with console.steps_bars() as begin:
-        report = bridge.judge(config, algorithm, env.spec, state, wanted, begin)
+        report = bridge.judge(agent.config, agent.algorithm, agent.spec, agent.state, wanted, begin)
     console.print_host_report(report)
     out = options.out or agents.home(options.run)
     with runlog.readable_errors(out, "--out"):

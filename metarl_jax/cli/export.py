@@ -8,10 +8,10 @@ from typing import Annotated
 import tyro
 
 from ..errors import ConfigError
+from ..experiments.parts import make_env, restore
 from ..runs import agents, runlog
 from ..runs.files import check_place
 from .choices import Checkpoint
-from .load import make_env, restore
 from .options import parse
 
 

@@ -105,11 +105,6 @@ def check_ranges(options: object, ranges: dict[str, tuple[int, int]]) -> None:
             raise ConfigError(f"--{name} must lie in [{low}, {high - 1}], not {value}.")
 
 
-def check_seeds(seeds: tuple[int, ...]) -> None:
-    if len(set(seeds)) < len(seeds) or not all(0 <= seed < 2**32 for seed in seeds):
-        raise ConfigError(f"--seeds must be distinct and lie in [0, 2**32): {' '.join(map(str, seeds))}.")
-
-
 def spread(argv: list[str], flag: str) -> None:
     """Replaces `A..B` after `flag` by the numbers from A to B; ConfigError where there is nothing after it."""
     for index, word in enumerate(argv):

@@ -12,8 +12,8 @@ from ..errors import ConfigError
 from ..runs import agents, runlog
 from ..runs.files import check_place
 from ..show import plots
+from .adapting import load_adapting
 from .choices import Checkpoint
-from .load import load_adapting
 from .options import check_ranges, parse, spell
 
 
@@ -52,8 +52,8 @@ def run(argv: list[str]) -> int:
     if not config.env.startswith("point"):
         raise ConfigError(f"the run was trained on {config.env!r}: only paths on the plane (point...) can be drawn.")
     loaded = load_adapting(options, "tasks", "steps", "seed")
-    algorithm, env, settings = loaded.algorithm, loaded.env, loaded.settings
-    name = f"paths-iteration-{int(loaded.state.step)}{spell(loaded.changes)}.png"
+    algorithm, env, settings = loaded.agent.algorithm, loaded.env, loaded.settings
+    name = f"paths-iteration-{int(loaded.agent.state.step)}{spell(loaded.changes)}.png"
     out = options.out or agents.home(options.run) / "plots" / name
 
     @jax.jit
@@ -71,7 +71,7 @@ def run(argv: list[str]) -> int:
         played = jax.vmap(episode)(params, histories, jax.random.split(key, settings.steps + 1))
         return jax.tree.map(lambda x: x[:, :, 0], played)
 
-    played = play(loaded.state, loaded.tasks, loaded.key)
+    played = play(loaded.agent.state, loaded.tasks, loaded.key)
     paths = np.concatenate([played.obs_tm1, played.obs_t[:, :, -1:]], axis=2)
     with runlog.readable_errors(out.parent, "--out"):
         plots.paths(paths, np.asarray(loaded.tasks), np.asarray(played.reward_t.sum(axis=2)), out)

@@ -7,11 +7,11 @@ from typing import Annotated
 
 import tyro
 
-from ..errors import ConfigError
+from ..errors import ConfigError, check_seeds
+from ..experiments import parts
 from ..runs import files, runlog, sweep
 from ..show import console, plots
-from . import load
-from .options import check_ranges, check_seeds, parse, spread
+from .options import check_ranges, parse, spread
 from .train import parse_train
 
 
@@ -70,7 +70,7 @@ def run(argv: list[str]) -> int:
     configs = [parse_train(list(cell.argv)).config for cell in settings]
     sweep.check_distinct(settings, configs)
     for config in configs if not options.slurm else ():  # whose machines may have other backends
-        load.check(config)
+        parts.check(config)
     slurm = sweep.slurm_executor(options.out, options.slurm_parameters) if options.slurm else None
     plan = {"train": train, "grid": list(options.grid), "seeds": list(options.seeds)}
     with runlog.readable_errors(options.out, "--out"):

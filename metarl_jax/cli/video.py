@@ -10,15 +10,16 @@ import jax
 import numpy as np
 import tyro
 
-from .. import envs, rollout
+from .. import envs, evaluation, rollout
 from ..errors import ConfigError
+from ..experiments.agent import load
+from ..experiments.parts import HOST, make_judged_env
 from ..policies import make_judged_act
 from ..runs import agents, judging
 from ..runs.files import check_place
 from ..show import video
 from ..types import Suite
 from .choices import Actions, Checkpoint
-from .load import HOST, check_fits, make_env, restore
 from .options import check_ranges, given, parse
 
 
@@ -107,24 +108,29 @@ def run(argv: list[str]) -> int:
 
 def _run_scene(options):
     """The adapted policy of a run on one of the tasks that it is judged on."""
-    config = agents.read_config(options.run)
-    if options.task >= config.evaluation.tasks:
-        raise ConfigError(f"--task must be below {config.evaluation.tasks}, the run's number of tasks to be judged on.")
-    config = dataclasses.replace(config, physics=options.physics or config.physics)
-    trained = make_env(config, "train")
+    agent = load(options.run, options.checkpoint or "latest", options.physics)
+    algorithm, state = agent.algorithm, agent.state
+    if options.task >= agent.config.evaluation.tasks:
+        raise ConfigError(
+            f"--task must be below {agent.config.evaluation.tasks}, the run's number of tasks to be judged on."
+        )
     # Of the package's environments, ours are what can be drawn; they are told apart by their speed alone.
-    env = make_env(dataclasses.replace(config, env=config.env.replace(HOST, "metaworld/")), "test")
-    check_fits(trained.spec, env.spec)
-    algorithm, state = restore(options.run, config, trained, options.checkpoint or "latest")
+    drawn = {"env": agent.config.env.replace(HOST, "metaworld/"), "physics": agent.physics}
+    config = dataclasses.replace(agent.config, **drawn)
+    env = make_judged_env(config, agent.spec)
     asked = dataclasses.replace(config.evaluation, **given(options, "steps", "seed"))
     settings = asked.following(algorithm.adaptation, options.actions or "sample")
     env, task = rollout.row(env, judging.draw_tasks(settings, env), options.task)
     name = f"video-steps{settings.steps}-task{options.task}-seed{settings.seed}"
     out = agents.home(options.run) / "plots" / f"{name}{'-actions-mode' * (settings.actions == 'mode')}.mp4"
-    judged_act = make_judged_act(settings.actions, config.policy, trained.spec)
+    judged_act = make_judged_act(settings.actions, config.policy, agent.spec)
 
     def make_act(key):
-        act, history = video.adapted_policy(algorithm, env, state, task, key, settings.episodes, settings.steps)
+        adapt = jax.jit(
+            lambda state: evaluation.adapt_to_task(algorithm, env, state, task, key, settings.episodes, settings.steps)
+        )
+        params, history, _ = adapt(state)
+        act = algorithm.act(state, params)
         return act if judged_act is None else judged_act(act), history
 
     return video.Scene(env, task, make_act, judging.episodes_key(settings, config.seed), options.out or out)

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 
-class Interrupted(Exception):
-    """A signal ended the run early; it is saved and can be resumed."""
+class Interrupted(KeyboardInterrupt):
+    """A signal ended the run early; it is saved and can be resumed. Like Ctrl-C itself it is no `Exception`."""
 
     def __init__(self, signal_number: int, iteration: int):
-        super().__init__(f"signal {signal_number} at iteration {iteration}")
+        super().__init__(f"signal {signal_number}: the run is saved at iteration {iteration}")
         self.signal, self.iteration = signal_number, iteration
 
 

@@ -14,10 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
-from .. import evaluation
 from ..errors import ConfigError
 from ..rollout import Act, ActionSample
-from ..types import Algorithm, Array, EnvSpec, History, Key, MetaEnv, RunState, Task
+from ..types import Array, EnvSpec, History, Key, MetaEnv, Task
 
 _GIF_TICK = 0.01  # s; a picture of a GIF stays for a whole number of them, and two at least
 _OWN_COLOURS = 48  # of a GIF's first picture; more make a film of 500 frames longer than 8 MB
@@ -47,19 +46,6 @@ def without_memory(policy: Callable[[Array, Key], Array]) -> Act:
         return (), ActionSample(action, action, (), jnp.zeros((1, 1)))
 
     return act
-
-
-def adapted_policy(
-    algorithm: Algorithm, env: MetaEnv, state: RunState, task: Task, key: Key, episodes: int, steps: int
-) -> tuple[Act, History]:
-    """The policy of a run after K = `steps` adaptation steps to one task, and what it then remembers.
-
-    Each step takes `episodes` episodes; a memory is that of the first of them.
-    """
-    tasks = jax.tree.map(lambda x: x[None], task)
-    adapt = jax.jit(lambda s: evaluation.adaptation(algorithm, env, s, tasks, key, (1, episodes), steps)[:2])
-    params, history = jax.tree.map(lambda x: x[-1], adapt(state))
-    return algorithm.act(state, params), jax.tree.map(lambda x: x[:, :1], history)
 
 
 def can_write_mp4() -> bool:

@@ -1,19 +1,15 @@
-"""A run directory, or an agent, as the objects that it stands for."""
+"""What a configuration, a run directory and an agent stand for, as objects."""
 
-import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple
 
 import jax
 
 from .. import envs, rollout
 from ..algorithms import make_algorithm
-from ..config import ExperimentConfig, SettledEvaluation
 from ..errors import ConfigError
-from ..runs import agents, judging
+from ..runs import agents
 from ..runs.checkpoint import Checkpoints
-from ..types import Algorithm, EnvSpec, Key, MetaEnv, RunState, Split, Suite, Task
-from .options import differences, given
+from ..types import EnvSpec, Split
 
 HOST = "metaworld-host/"  # begins the names of environments of the package
 
@@ -36,9 +32,15 @@ def make_env(config, split: Split):
 
 def make_envs(config) -> tuple:
     """What a run trains on, and what it is judged on; ConfigError where a policy of the one does not fit the other."""
-    env, eval_env = make_env(config, "train"), make_env(config, "test")
-    check_fits(env.spec, eval_env.spec)
-    return env, eval_env
+    env = make_env(config, "train")
+    return env, make_judged_env(config, env.spec)
+
+
+def make_judged_env(config, trained: EnvSpec):
+    """What a run is judged on; ConfigError where a policy that is trained in an environment of that spec does not fit."""
+    env = make_env(config, "test")
+    check_fits(trained, env.spec)
+    return env
 
 
 def check(config) -> None:
@@ -81,33 +83,3 @@ def restore(run, config, env, checkpoint: str) -> tuple:
     except OSError as error:
         raise ConfigError(f"cannot read {run}: {error.strerror or error}.") from error
     return algorithm, state
-
-
-class Adapting(NamedTuple):
-    """A run, and the held-out tasks that it is to adapt to."""
-
-    config: ExperimentConfig
-    trained: MetaEnv | Suite  # what it trained on
-    env: MetaEnv | Suite  # what draws the tasks
-    algorithm: Algorithm
-    state: RunState
-    settings: SettledEvaluation  # with what options say
-    changes: dict[str, Any]  # those of them that are not the run's own
-    tasks: Task
-    key: Key  # of episodes and actions
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Tasks, and episodes of each."""
-        return self.settings.tasks, self.settings.episodes
-
-
-def load_adapting(options: Any, *names: str) -> Adapting:
-    """What `options.run` is and is judged on; options of these names, where they are given, replace those of its evaluation."""
-    config = agents.read_config(options.run)
-    evaluated = dataclasses.replace(config.evaluation, **given(options, *names))
-    trained, env = make_envs(dataclasses.replace(config, evaluation=evaluated))
-    algorithm, state = restore(options.run, config, trained, options.checkpoint)
-    own, settings = (each.following(algorithm.adaptation) for each in (config.evaluation, evaluated))
-    tasks, key = judging.draw_tasks(settings, env), judging.episodes_key(settings, config.seed)
-    return Adapting(config, trained, env, algorithm, state, settings, differences(own, settings), tasks, key)

@@ -1,0 +1,1 @@
+"""Our environments behind the interfaces of other packages: Gymnasium, Stable-Baselines3, brax."""
