@@ -1,0 +1,39 @@
+"""The documentation site: `sphinx-build -W docs OUT`. It runs no heavy code, and needs no network."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import docstrings
+import reference
+
+reference.write(Path(__file__).parent / "reference")
+
+project = "metarl_jax"
+author = copyright = "the metarl_jax authors"  # noqa: A001 -- Sphinx's name
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax", "myst_nb"]
+exclude_patterns = ["_build"]
+nb_execution_mode = "off"  # tests/test_docs.py runs the notebook
+myst_enable_extensions = ["dollarmath", "colon_fence"]
+myst_heading_anchors = 3
+
+html_theme = "pydata_sphinx_theme"
+html_title = "metarl_jax"
+html_static_path = ["figures"]
+html_show_sourcelink = False
+html_theme_options = {"show_toc_level": 2, "navigation_with_keys": False, "secondary_sidebar_items": ["page-toc"]}
+# Formulas are typeset by the reader's browser.
+default_role = "code"
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_default_options = {"members": True, "undoc-members": True}
+autodoc_preserve_defaults = True
+napoleon_use_rtype = False
+add_module_names = False
+toc_object_entries_show_parents = "hide"
+
+
+def setup(app):
+    app.connect("autodoc-process-docstring", docstrings.process, priority=100)  # before napoleon
+    app.connect("autodoc-skip-member", docstrings.skip)
