@@ -11,7 +11,7 @@ import reference
 reference.write(Path(__file__).parent / "reference")
 
 project = "metarl_jax"
-author = copyright = "the metarl_jax authors"  # noqa: A001 -- Sphinx's name
+author = copyright = "the metarl_jax authors"
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax", "myst_nb"]
 exclude_patterns = ["_build"]
 nb_execution_mode = "off"  # tests/test_docs.py runs the notebook
@@ -20,10 +20,8 @@ myst_heading_anchors = 3
 
 html_theme = "pydata_sphinx_theme"
 html_title = "metarl_jax"
-html_static_path = ["figures"]
 html_show_sourcelink = False
 html_theme_options = {"show_toc_level": 2, "navigation_with_keys": False, "secondary_sidebar_items": ["page-toc"]}
-# Formulas are typeset by the reader's browser.
 default_role = "code"
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"

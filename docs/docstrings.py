@@ -24,7 +24,7 @@ def process(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[
 
 
 def skip(app: Any, what: str, name: str, obj: Any, skipped: bool, options: Any) -> bool | None:
-    """A handler of `autodoc-skip-member`: fields of records stand in their class's text, and data speak by their documentation."""
+    """A handler of `autodoc-skip-member`: fields of records stand in their class's text, data without a word are left out."""
     if str(getattr(obj, "__doc__", "")).startswith("Alias for field number"):
         return True
     return True if what == "module" and not (inspect.isroutine(obj) or isinstance(obj, type)) and skipped else None
@@ -61,7 +61,7 @@ def _comments(source: str) -> dict[int, str]:
 
 
 def _as_literal_blocks(text: str, inside: bool) -> str:
-    """Indented code after a line that ends in a colon; and where there are no sections, lists that stand `inside` of paragraphs."""
+    """Indented code after a line that ends in a colon; where there are no sections, lists `inside` of paragraphs too."""
     if inside:
         text = re.sub(r"(?m)^(\S.*)\n((?:[ ]+\S.*(?:\n|$))+)", r"\1\n\n::\n\n\2\n", text)
     return re.sub(r"(?m)^(?!Args|Returns|Raises|Yields)(.*[^:]):\n\n(?=    )", r"\1::\n\n", text)

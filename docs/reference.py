@@ -37,7 +37,9 @@ def index() -> str:
         for room, names in metarl_jax._ROOMS.items()
         for name in names
     ]
-    table = ".. list-table::\n   :header-rows: 1\n\n   * - ``from metarl_jax import``\n     - stands in\n" + "\n".join(rows)
+    table = ".. list-table::\n   :header-rows: 1\n\n   * - ``from metarl_jax import``\n     - stands in\n" + "\n".join(
+        rows
+    )
     toctree = ".. toctree::\n   :maxdepth: 1\n\n" + "".join(f"   {name}\n" for name in packages())
     intro = "Everything below is read from the docstrings. Axis letters are those of ``metarl_jax.types``.\n"
     return "\n".join([_title("Reference", "="), intro, table, "", toctree])

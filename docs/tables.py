@@ -12,10 +12,11 @@ import re
 import sys
 from pathlib import Path
 
+from trainings import RESULTS, estimate, load, markdown, overview, trainings
+
 from metarl_jax import names
 from metarl_jax.benchmarks.report import Report, show
 from metarl_jax.envs import ENVIRONMENTS
-from trainings import RESULTS, estimate, load, markdown, overview, trainings
 
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"(<!-- table: (?P<name>[^>]*?) -->\n).*?(?=<!-- end -->)", re.DOTALL)
@@ -44,15 +45,23 @@ def columns(text: str) -> str:
 def rest() -> str:
     """Measurements that no other table of Results shows: files that nobody has written a page about yet."""
     shown = {name.split(" ", 1)[1].split(":")[0] for page in pages() for name in blocks(page) if " " in name}
-    others = [path.stem for path in sorted(RESULTS.glob("*.json")) if "rows" in load(path.stem) and path.stem not in shown]
+    others = [
+        path.stem for path in sorted(RESULTS.glob("*.json")) if "rows" in load(path.stem) and path.stem not in shown
+    ]
     others = [name for name in others if name != "metaworld-bridge"]
-    return "\n".join(f"### {name}\n\n{measurements(name)}" for name in others)
+    return "\n".join(f"### {name}\n\n{measurements(name)}" for name in others) or "None.\n"
 
 
 def bridge() -> str:
     """Runs judged here and in the installed package: metaworld-bridge.json."""
     record = load("metaworld-bridge")
-    rules = {"run": "---", "judged on": "---", "here": "---", "package, goal by goal": "---", "package's `official`": "---:"}
+    rules = {
+        "run": "---",
+        "judged on": "---",
+        "here": "---",
+        "package, goal by goal": "---",
+        "package's `official`": "---:",
+    }
     rows = []
     for row, command in zip(record["rows"], record["commands"], strict=True):
         told = [estimate(row[where]["mean"], row[where]["mean_interval"], "success") for where in ("native", "bridge")]

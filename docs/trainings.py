@@ -4,6 +4,7 @@ A file of trainings has `runs`, or is one. A run has `command`, `commit` and `ma
 `summary.json` holds, as it is or under `summary`; or it is what several seeds gave together: `estimates`.
 """
 
+import functools
 import json
 import re
 import shlex
@@ -47,8 +48,8 @@ class Training(NamedTuple):
 
     @property
     def config(self) -> ExperimentConfig:
-        """What the command trains, read by the command's own parser."""
-        return parse_train(shlex.split(self.command)[2:]).config
+        """What the command trains."""
+        return _parse(self.command)
 
     @property
     def algorithm(self) -> str:
@@ -107,6 +108,12 @@ class Training(NamedTuple):
         return float(means.mean()), (float(low), float(high))
 
 
+@functools.cache
+def _parse(command: str) -> ExperimentConfig:
+    """By the command's own parser."""
+    return parse_train(shlex.split(command)[2:]).config
+
+
 def load(name: str) -> dict[str, Any]:
     """What `benchmarks/results/NAME.json` holds."""
     return json.loads((RESULTS / f"{name}.json").read_text())
@@ -119,7 +126,11 @@ def read(name: str) -> list[Training]:
         return []
     trainings: dict[str, Training] = {}
     for run in record.get("runs", [record]):
-        run = {key: record.get(key, "") for key in ("command", "commit", "machine", "note")} | run | run.get("summary", {})
+        run = (
+            {key: record.get(key, "") for key in ("command", "commit", "machine", "note")}
+            | run
+            | run.get("summary", {})
+        )
         head = Training(name, run["command"], run["commit"], run["machine"], run["note"], [])
         trainings.setdefault(head.command, head).runs.append(run)
     return list(trainings.values())
@@ -150,7 +161,9 @@ def overview(algorithms: str = "") -> str:
         if better and training.algorithm in order:
             best[key] = training
     rows = []
-    for (algorithm, env, device), training in sorted(best.items(), key=lambda item: (order.index(item[0][0]), item[0][1:])):
+    for (algorithm, env, device), training in sorted(
+        best.items(), key=lambda item: (order.index(item[0][0]), item[0][1:])
+    ):
         told = {when: estimate(*training.outcome(when), training.what) for when in ("before", "after")}
         figure = f"{told['before']} to **{told['after']}**" if training.adapts else f"**{told['after']}**"
         seconds = f"{training.seconds('wall'):,.0f}" + (" \\*" if "shared" in training.machine else "")

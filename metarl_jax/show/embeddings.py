@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
-from .plots import finish
+from .style import COLOURS, colour, finish
 from .tables import NOT_MARKUP
 
 
@@ -51,7 +51,9 @@ def scatter(points: np.ndarray, colours: np.ndarray, families: list[str], labels
         if len(names) > 1:
             for index, name in enumerate(names):
                 mine = np.array([family == name for family in families])
-                axes.scatter(*at[mine].T, s=14, color=f"C{index % 10}", marker="os^Dv"[index // 10 % 5], label=name)
+                axes.scatter(
+                    *at[mine].T, s=14, color=colour(index), marker="os^Dv"[index // len(COLOURS) % 5], label=name
+                )
         else:
             drawn = axes.scatter(*at.T, s=18, c=colours, cmap="viridis")
         axes.set(title=f"after step {step}", xlabel=labels[0])
