@@ -70,6 +70,35 @@ def bridge() -> str:
     return markdown(rules, rows) + f"\n{record['machine']}; seed {record['seeds']}\n"
 
 
+def accelerator() -> str:
+    """What was stepped, trained and learned on a GPU, of all that accelerator.json has."""
+    rules = {"": "---", "what": "---", "worlds": "---:", "measured": "---:", "unit": "---", "how": "---"}
+    rows = [
+        row for row in load("accelerator")["rows"] if row["value"] and row["part"] in ("stepping", "training", "result")
+    ]
+    keys = ("part", "what", "worlds", "value", "unit", "note")
+    return markdown(rules, ([show(row[key]) for key in keys] for row in rows))
+
+
+def devices() -> str:
+    """How fast worlds step on each kind of device: physics.json, metaworld-speed.json, accelerator.json."""
+    (of_bare,) = (row["of_bare"] for row in load("physics")["rows"] if row["backend"] == "mujoco")
+    of_async = [row["of_async"] for row in load("metaworld-speed")["rows"] if row["of_async"]]
+    gpu: dict[str, float] = {}
+    for row in load("accelerator")["rows"]:
+        if row["value"] and row["unit"] == "steps/s" and "warp" in row["what"]:
+            gpu[row["what"]] = max(row["value"], gpu.get(row["what"], 0.0))
+    cpu = f"HalfCheetah at {of_bare:.2f} times the rate of a bare `mujoco.rollout`; "
+    cpu += f"Meta-World at {sum(of_async) / len(of_async):.1f} times the package's AsyncVectorEnv (2 cores)"
+    measured = ", ".join(f"{what.removesuffix(', warp')} {rate:,.0f}" for what, rate in gpu.items())
+    rows = [
+        ["CPU", "C MuJoCo on a thread pool", cpu],
+        ["NVIDIA GPU", "Warp, or MJX", f"steps/s on one H100: {measured}"],
+        ["TPU", "MJX", "not measured"],
+    ]
+    return markdown({"device": "---", "physics": "---", "measured": "---"}, rows)
+
+
 def by_task(name: str) -> str:
     """Success of each task of a training: NAME.json's first run."""
     success = load(name)["runs"][0]["success_by_task"]
@@ -128,6 +157,8 @@ TABLES = {
     "rest": rest,
     "bridge": bridge,
     "by_task": by_task,
+    "accelerator": accelerator,
+    "devices": devices,
     "environments": environments,
     "presets": presets,
 }
