@@ -9,6 +9,7 @@ import tokenize
 from typing import Any
 
 _CODE = re.compile(r"(`[^`\n]*(?:\n[^`\n]+)?`)")
+_whole: dict[str, list[str]] = {}  # text of attributes, by their names
 _SIGNS = re.compile(r"([*|\\]|_(?!\w))")
 
 
@@ -21,6 +22,13 @@ def process(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[
     if what == "class" and is_record(obj):
         text += "".join(f"\n\n**{field}** -- {said}" for field, said in fields(obj).items())
     lines[:] = text.splitlines()
+    if what in ("attribute", "data", "property"):
+        _whole[name] = list(lines)
+
+
+def restore(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """A handler of `autodoc-process-docstring`: napoleon takes what stands before a colon for the type of an attribute."""
+    lines[:] = _whole.pop(name, lines)
 
 
 def skip(app: Any, what: str, name: str, obj: Any, skipped: bool, options: Any) -> bool | None:
