@@ -407,6 +407,10 @@ _CONFIGS: dict[str, ExperimentConfig] = {
 PRESETS = {
     name: Preset(dataclasses.replace(config, preset=name), names.PRESETS[name]) for name, config in _CONFIGS.items()
 }
+"""Presets by name: configuration and one line about it.
+
+:meta hide-value:
+"""
 
 
 def scaled(config: ExperimentConfig, scale: int) -> ExperimentConfig:

@@ -34,6 +34,7 @@ def sample_multipliers(key: Key, num_bodies: int, num_geoms: int, num_dofs: int)
 
 
 def model_params(model: mujoco.MjModel, task: Task) -> ModelParams:
+    """The model's arrays times the task's multipliers."""
     return {name: getattr(model, name) * multiplier for name, multiplier in task.items()}
 
 

@@ -34,6 +34,10 @@ ALGORITHMS: dict[str, Entry] = {
     "sac": Entry(sac.SacConfig(), sac.make),
     "ppo": Entry(ppo.PpoConfig(), ppo.make),
 }
+"""Algorithms by name: default configuration and maker of each.
+
+:meta hide-value:
+"""
 
 
 def make_algorithm(config, env, policy_config, iterations):

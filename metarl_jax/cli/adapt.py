@@ -62,6 +62,7 @@ def parse_options(argv: list[str]) -> AdaptOptions:
 
 
 def run(argv: list[str]) -> int:
+    """`metarl adapt`; returns the exit code."""
     options = parse_options(argv)
     run_config = runlog.read_config(options.run)
     config = dataclasses.replace(run_config, **given(options, "physics"))

@@ -57,6 +57,7 @@ def parse_options(argv: list[str]) -> EmbedOptions:
 
 
 def run(argv: list[str]) -> int:
+    """`metarl embed`; returns the exit code."""
     options = parse_options(argv)
     config = runlog.read_config(options.run)
     evaluated = dataclasses.replace(config.evaluation, **given(options, "tasks", "episodes", "steps", "seed"))

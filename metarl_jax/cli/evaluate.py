@@ -80,6 +80,7 @@ def parse_evaluate(argv: list[str]) -> EvaluateOptions:
 
 
 def run(argv: list[str]) -> int:
+    """`metarl evaluate`; returns the exit code."""
     options = parse_evaluate(argv)
     config = runlog.read_config(options.run)
     return _evaluate_natively(options, config) if options.on == "native" else _evaluate_on_metaworld(options, config)

@@ -106,6 +106,7 @@ def check_ranges(options: object, ranges: dict[str, tuple[int, int]]) -> None:
 
 
 def check_seeds(seeds: tuple[int, ...]) -> None:
+    """ConfigError where a seed is named twice, or is out of range."""
     if len(set(seeds)) < len(seeds) or not all(0 <= seed < 2**32 for seed in seeds):
         raise ConfigError(f"--seeds must be distinct and lie in [0, 2**32): {' '.join(map(str, seeds))}.")
 
