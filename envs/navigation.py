@@ -76,6 +76,7 @@ def distance(position: Array, goal: Array) -> Array:
 
 
 def dense_reward(before: Array, after: Array, goal: Array) -> Array:
+    """Minus the distance to the goal after the step."""
     return -distance(after, goal)
 
 
@@ -96,6 +97,7 @@ sample_corner = OneOf(CORNERS)
 
 
 def sample_square(half_side: float) -> Callable[[Key], Array]:
+    """Draws goals `[2]`, uniform in the square around the origin."""
     return lambda key: jax.random.uniform(key, (2,), minval=-half_side, maxval=half_side)
 
 

@@ -62,7 +62,7 @@ def working_gl():
     for name in gl.BACKENDS:
         if gl.works(name):
             return name
-    pytest.skip("no OpenGL backend works on this machine (see README, troubleshooting)")
+    pytest.skip("no OpenGL backend works on this machine (see docs/troubleshooting.md)")
 
 
 @pytest.fixture

@@ -11,4 +11,5 @@ FAMILIES = cheetah.FAMILIES | ant.FAMILIES | humanoid.FAMILIES | rand_params.FAM
 
 
 def make(name: str, physics: str, horizon: int | None, split: str) -> LocomotionEnv:
+    """Builds the environment of a name in FAMILIES."""
     return LocomotionEnv(name, FAMILIES[name], physics, horizon, split)

@@ -29,10 +29,12 @@ from .terms import (
 
 
 def direction_reward(motion: Motion, angle: Task) -> Array:
+    """Velocity along the direction (m/s), 1 for being alive, control cost (PEARL)."""
     return motion.velocity @ unit_vector(angle) + 1.0 - control_cost(0.5, motion.action)
 
 
 def direction_reward_contact(motion: Motion, angle: Task) -> Array:
+    """`direction_reward` less the cost of contact forces (PEARL)."""
     return direction_reward(motion, angle) - contact_cost(motion.after)
 
 
@@ -53,14 +55,17 @@ def goal_distance(motion: Motion, goal: Task) -> Array:
 
 
 def goal_reward(motion: Motion, goal: Task) -> Array:
+    """Minus the L1 distance to the goal (m), control cost (PEARL)."""
     return -goal_distance(motion, goal) - control_cost(0.1, motion.action)
 
 
 def goal_reward_contact(motion: Motion, goal: Task) -> Array:
+    """`goal_reward` less the cost of contact forces (PEARL)."""
     return goal_reward(motion, goal) - contact_cost(motion.after)
 
 
 def goal_reward_maml(motion: Motion, goal: Task) -> Array:
+    """4 and 0.05 for being alive, minus the L1 distance to the goal (m), costs of control and contact (MAML)."""
     cost = control_cost(0.005, motion.action) + contact_cost(motion.after)
     return 4.0 - goal_distance(motion, goal) + 0.05 - cost
 

@@ -13,10 +13,12 @@ from .terms import control_cost, sample_direction, speeds
 
 
 def direction_reward(motion: Motion, direction: Task) -> Array:
+    """Velocity along the direction (m/s) less the control cost."""
     return direction * motion.velocity[0] - control_cost(0.05, motion.action)
 
 
 def velocity_reward(motion: Motion, target: Task) -> Array:
+    """Minus the distance from the wanted velocity (m/s) and the control cost."""
     return -jnp.abs(motion.velocity[0] - target) - control_cost(0.05, motion.action)
 
 

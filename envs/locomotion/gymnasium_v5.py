@@ -11,6 +11,7 @@ from .terms import contact_cost, contact_forces, control_cost, height_outside, h
 
 
 def half_cheetah_reward(motion: Motion, task: Task) -> Array:
+    """Forward speed (m/s), control cost."""
     return motion.velocity[0] - control_cost(0.1, motion.action)
 
 
@@ -38,6 +39,7 @@ def ant_reward(motion: Motion, task: Task) -> Array:
 
 
 def ant_reward_contact(motion: Motion, task: Task) -> Array:
+    """`ant_reward` less the cost of contact forces."""
     return ant_reward(motion, task) - contact_cost(motion.after)
 
 

@@ -46,6 +46,7 @@ def multiplier(name: str) -> Parameter:
 
 
 def model_params(model: mujoco.MjModel, task: Task) -> ModelParams:
+    """The model's arrays times the task's multipliers."""
     return {name: getattr(model, name) * multiplier for name, multiplier in task.items()}
 
 

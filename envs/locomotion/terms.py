@@ -36,6 +36,7 @@ def unit_vector(angle: Array) -> Array:
 
 
 def control_cost(weight: float, action: Array) -> Array:
+    """weight |action|^2, `[]`."""
     return weight * jnp.sum(action**2)
 
 
@@ -45,6 +46,7 @@ def contact_forces(state: PhysicsState) -> Array:
 
 
 def contact_cost(state: PhysicsState) -> Array:
+    """5e-4 |f|^2 of clipped contact forces, `[]`."""
     return 5e-4 * jnp.sum(contact_forces(state) ** 2)
 
 

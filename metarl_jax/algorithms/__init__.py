@@ -37,6 +37,10 @@ ALGORITHMS: dict[str, Entry] = {
     "sac": Entry(sac.SacConfig(), sac.make),
     "ppo": Entry(ppo.PpoConfig(), ppo.make),
 }
+"""Algorithms by name: default configuration and maker of each.
+
+:meta hide-value:
+"""
 
 
 def find_algorithm(name: str) -> Entry:

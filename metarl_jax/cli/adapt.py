@@ -64,6 +64,7 @@ def parse_options(argv: list[str]) -> AdaptOptions:
 
 
 def run(argv: list[str]) -> int:
+    """`metarl adapt`; returns the exit code."""
     options = parse_options(argv)
     agent = load(options.run, options.checkpoint, options.physics)
     config, algorithm, state = agent.config, agent.algorithm, agent.state

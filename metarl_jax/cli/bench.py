@@ -27,6 +27,7 @@ class BenchOptions:
 
 
 def run(argv: list[str]) -> int:
+    """`metarl bench`; returns the exit code."""
     options = parse(BenchOptions, argv)
     if options.minutes is not None and not 0.0 < options.minutes < float("inf"):
         raise ConfigError(f"--minutes must be positive and finite, not {options.minutes}.")

@@ -12,6 +12,7 @@ class DoctorOptions:
 
 
 def run(argv: list[str]) -> int:
+    """`metarl doctor`; returns the exit code."""
     parse(DoctorOptions, argv)
     tables.print_tables(doctor.report())
     return 0

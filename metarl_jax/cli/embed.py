@@ -57,6 +57,7 @@ def parse_options(argv: list[str]) -> EmbedOptions:
 
 
 def run(argv: list[str]) -> int:
+    """`metarl embed`; returns the exit code."""
     options = parse_options(argv)
     loaded = load_adapting(options, "tasks", "episodes", "steps", "seed")
     env, settings = loaded.env, loaded.settings

@@ -86,6 +86,7 @@ def parse_evaluate(argv: list[str]) -> EvaluateOptions:
 
 
 def run(argv: list[str]) -> int:
+    """`metarl evaluate`; returns the exit code."""
     options = parse_evaluate(argv)
     agent = load(options.run, options.checkpoint, options.physics)
     if options.on == "metaworld":

@@ -22,6 +22,7 @@ _CHILD = "METARL_CHILD"  # set in the environment of a child
 
 
 def is_child() -> bool:
+    """Whether another process of this command started this one."""
     return _CHILD in os.environ
 
 

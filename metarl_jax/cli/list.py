@@ -13,6 +13,7 @@ class ListOptions:
 
 
 def run(argv: list[str]) -> int:
+    """`metarl list`; returns the exit code."""
     parse(ListOptions, argv)
     tables.print_tables(
         {

@@ -47,6 +47,7 @@ def parse_options(argv: list[str]) -> PathsOptions:
 
 
 def run(argv: list[str]) -> int:
+    """`metarl paths`; returns the exit code."""
     options = parse_options(argv)
     config = agents.read_config(options.run)
     if not config.env.startswith("point"):

@@ -27,6 +27,7 @@ class PlotOptions:
 
 
 def run(argv: list[str]) -> int:
+    """`metarl plot`; returns the exit code."""
     options = parse(PlotOptions, argv)
     if not options.runs:
         raise ConfigError("name at least one run directory to plot.")

@@ -61,6 +61,7 @@ def parse_sweep(argv: list[str]) -> tuple[SweepOptions, list[str]]:
 
 
 def run(argv: list[str]) -> int:
+    """`metarl sweep`; returns the exit code."""
     options, train = parse_sweep(argv)
     cells = sweep.expand(options.out, train, options.grid, options.seeds)
     settings = list({cell.name: cell for cell in reversed(cells)}.values())[

@@ -111,6 +111,7 @@ def _checked(options: TrainOptions) -> TrainOptions:
 
 
 def run(argv: list[str]) -> int:
+    """`metarl train`; returns the exit code."""
     started = time.perf_counter()
     children.end_with_parent()
     options = parse_train(argv)

@@ -75,6 +75,7 @@ def parse_options(argv: list[str]) -> VideoOptions:
 
 
 def run(argv: list[str]) -> int:
+    """`metarl video`; returns the exit code."""
     options = parse_options(argv)
     asked_gl = os.environ.pop("MUJOCO_GL", "")  # MuJoCo would read it, and not import where that backend is missing
     scene = _run_scene(options) if options.run else _env_scene(options)

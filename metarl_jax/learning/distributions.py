@@ -49,19 +49,23 @@ class Distribution(NamedTuple):
 
 
 def gaussian_sample(key: Key, dist: Gaussian) -> Array:
+    """A draw, `[..., action_dim]`."""
     return dist.mean + jnp.exp(dist.log_std) * jax.random.normal(key, dist.mean.shape, dist.mean.dtype)
 
 
 def gaussian_mode(dist: Gaussian) -> Array:
+    """The mean, `[..., action_dim]`."""
     return dist.mean
 
 
 def gaussian_log_prob(dist: Gaussian, action: Array) -> Array:
+    """Logarithm of the density at raw actions `[..., action_dim]`, `[...]`."""
     z = (action - dist.mean) * jnp.exp(-dist.log_std)
     return jnp.sum(-0.5 * z**2 - dist.log_std - 0.5 * _LOG_2PI, axis=-1)
 
 
 def gaussian_entropy(dist: Gaussian) -> Array:
+    """In closed form, `[...]`, nats."""
     return jnp.sum(dist.log_std + 0.5 * (1.0 + _LOG_2PI), axis=-1)
 
 
@@ -116,18 +120,22 @@ def make_tanh_gaussian(low: Array, high: Array) -> Distribution:
 
 
 def categorical_sample(key: Key, dist: Categorical) -> Array:
+    """A draw, one-hot, `[..., num_actions]`."""
     return _one_hot(jax.random.categorical(key, dist.logits), dist)
 
 
 def categorical_mode(dist: Categorical) -> Array:
+    """The most likely action, one-hot, `[..., num_actions]`."""
     return _one_hot(jnp.argmax(dist.logits, axis=-1), dist)
 
 
 def categorical_log_prob(dist: Categorical, action: Array) -> Array:
+    """Logarithm of the probability of one-hot actions `[..., num_actions]`, `[...]`."""
     return jnp.sum(action * jax.nn.log_softmax(dist.logits), axis=-1)
 
 
 def categorical_entropy(dist: Categorical) -> Array:
+    """`[...]`, nats."""
     return -jnp.sum(jax.nn.softmax(dist.logits) * jax.nn.log_softmax(dist.logits), axis=-1)
 
 

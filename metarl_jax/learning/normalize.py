@@ -16,6 +16,7 @@ class Stats(NamedTuple):
 
 
 def init(size: int) -> Stats:
+    """Statistics of `size` numbers of which nothing has been seen."""
     return Stats(jnp.zeros(()), jnp.zeros(size), jnp.zeros(size))
 
 

@@ -22,6 +22,10 @@ _CONFIGS = maml.CONFIGS | rl2.CONFIGS | off_policy.CONFIGS | ppo.CONFIGS
 PRESETS = {
     name: Preset(dataclasses.replace(_CONFIGS[name], preset=name), summary) for name, summary in names.PRESETS.items()
 }
+"""Presets by name: configuration and one line about it.
+
+:meta hide-value:
+"""
 
 
 def scaled(config: ExperimentConfig, scale: int) -> ExperimentConfig:

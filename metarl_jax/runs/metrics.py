@@ -33,6 +33,7 @@ class _Parsed(NamedTuple):
 
 
 def path_in(directory: Path) -> Path:
+    """Of the metrics of a run."""
     return directory / "metrics.jsonl"
 
 

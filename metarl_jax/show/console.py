@@ -22,6 +22,7 @@ _LINE_EVERY = 10.0  # seconds between lines where there is no terminal to draw a
 
 
 def default_run_dir(config: ExperimentConfig) -> Path:
+    """Where a run goes that is not told where: its name holds the time to the microsecond."""
     now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S-%f")
     return Path("runs") / f"{config.preset}-s{config.seed}-{now}"
 
@@ -115,6 +116,7 @@ def steps_bars() -> Iterator[Callable[[str, int], Callable[[int], None]]]:
 
 
 def print_summary(summary: dict[str, Any], directory: Path) -> None:
+    """A table of what `summary.json` holds."""
     table = Table(title=f"{summary['preset']}, seed {summary['seed']}: {summary['tasks']}")
     for name in ("", *_COLUMNS):
         table.add_column(name, justify="right" if name else "left")
@@ -148,6 +150,7 @@ def print_sweep(rows: list[dict[str, Any]], tasks: str) -> None:
 
 
 def print_online(report: dict[str, Any]) -> None:
+    """A table of what `algorithms.online.report` returns."""
     table = Table(title=f"return on {report['tasks']} tasks of {report['env']}")
     for name in ("", "mean", "95 % interval of the mean"):
         table.add_column(name, justify="right" if name else "left")
