@@ -35,6 +35,7 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_default_options = {"members": True, "undoc-members": True}
 autodoc_preserve_defaults = True
+autodoc_mock_imports = ["stable_baselines3"]  # an extra
 napoleon_use_rtype = False
 add_module_names = False
 toc_object_entries_show_parents = "hide"

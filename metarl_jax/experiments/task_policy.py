@@ -23,7 +23,7 @@ class Functions(NamedTuple):
 
 
 class TaskPolicy:
-    """A policy in one task, and what it has seen of it; of one environment, which whoever holds it steps.
+    """A policy in one task, and what it has seen of it; of one environment, which whoever holds it steps:
 
         obs, _ = env.reset()
         for _ in range(200):
