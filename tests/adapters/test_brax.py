@@ -1,5 +1,7 @@
 """brax's environments under our rollout, against the installed package."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 
 from metarl_jax import rollout
 from metarl_jax.envs import make
+from metarl_jax.envs.adapters import parse
 from metarl_jax.envs.adapters.brax import BraxEnv
 from metarl_jax.errors import ConfigError
 
@@ -138,6 +141,11 @@ def test_of_several_observations_the_state():
 def test_observations_that_are_no_vector(obs, words):
     with pytest.raises(ConfigError, match=words):
         BraxEnv("seen", Seen(obs), 10)
+
+
+def test_a_name_says_who_draws_the_tasks():
+    assert parse("brax/ant/tasks=math:sin") == ("ant", math.sin, set())
+    assert parse("brax/ant/b", flags=("a", "b")) == ("ant", None, {"b"})
 
 
 @pytest.mark.parametrize(
