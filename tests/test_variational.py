@@ -134,6 +134,8 @@ def test_parts_have_their_own_rates(make_point):
     assert 0.5e-2 < max(jax.tree.leaves(fast)) < 1.1e-2
     assert np.isfinite(first["return_before"])
     seen, (last, second) = after.kept.by_task, iterate(after, jax.random.key(2))
+    for a, b in zip(jax.tree.leaves(before.kept), jax.tree.leaves(after.kept), strict=True):
+        assert (a.shape, a.dtype, a.weak_type) == (b.shape, b.dtype, b.weak_type)  # else a window compiles again
     moved_on = (np.asarray(last.kept.by_task.latent) != np.asarray(seen.latent)).any(axis=1)
     assert np.isfinite(second["belief_error"]) and not moved_on.all()  # what is virtual says nothing of its task
     assert moved_on.any() == bool(np.isfinite(second["return_after"]))

@@ -32,7 +32,8 @@ class Virtual(NamedTuple):
 
 
 def nothing_seen(num_tasks: int, latent: int) -> Seen:
-    return Seen(jnp.zeros((num_tasks, latent)), jnp.full(num_tasks, jnp.inf), jnp.full(num_tasks, -jnp.inf))
+    nowhere = jnp.full(num_tasks, jnp.inf, float)
+    return Seen(jnp.zeros((num_tasks, latent)), nowhere, -nowhere)
 
 
 def draw(share: float, seen: Seen, key: Key) -> Virtual:
