@@ -185,7 +185,8 @@ def ticks(chart, kind):
 def drawn(chart, kind):
     """Points of the paths of one class, in the axes' numbers, as their ticks tell them."""
     scales = [np.polyfit(*ticks(chart, axis).T, 1) for axis in ("middle", "end")]
-    for path in re.findall(rf'<path class="{kind}[^"]*" d="([^"]*)"', chart):
+    picture = chart.partition("</svg>")[0]  # beside it is the legend
+    for path in re.findall(rf'<path class="{kind}[^"]*" d="([^"]*)"', picture):
         points = np.array([[float(x) for x in pair.split()] for pair in re.findall(r"[ML]([\d.]+ [\d.]+)", path)])
         yield np.stack([np.polyval(scale, column) for scale, column in zip(scales, points.T, strict=True)], axis=1)
 
@@ -235,6 +236,8 @@ def test_what_is_said_of_a_sweep(sweep, text):
     assert two.command == "metarl train ml1-reach-maml --algorithm.inner.lr 0.2 --iterations 40"
     assert two.facts["seeds"] == "0, 1, 2, 3, 4" and two.facts["environment steps"] == "2\u202fM"
     assert two.facts["iterations"] == "40" and two.facts["notes"] == "a note"
+    assert two.facts["return, IQM"].startswith("1\u202f202 [1\u202f20")
+    assert two.facts["return before adaptation, IQM"] == "100"
     assert two.adaptation.values == {"return": [100.0, pytest.approx(1202.0)], "success": [0.25, 0.625]}
     low, high = two.adaptation.intervals["return"][-1]
     assert 1200.0 < low < 1202.0 < high < 1204.0
