@@ -22,6 +22,7 @@ from metarl_jax.runs import runlog
 from metarl_jax.runs.clock import FIELDS
 
 SMALL = {"iterations": 3, "horizon": 5, "algorithm.num_tasks": 2, "algorithm.envs_per_task": 2, "env": "point"}
+SMALL |= {"algorithm": "fomaml", "window": 1}
 SMALL |= {"evaluation.tasks": 4, "evaluation.episodes": 2, "evaluation.steps": 1}
 FIELDS_OF_SMALL = {name.replace(".", "__"): value for name, value in SMALL.items()}
 
@@ -96,7 +97,6 @@ def test_an_interrupted_run_goes_on(tmp_path, trained):
             metarl_jax.train(
                 "nav-maml",
                 run_dir=tmp_path / "run",
-                window=1,
                 progress=lambda row: os.kill(os.getpid(), signal.SIGINT) if row["iteration"] == 2 else None,
                 **FIELDS_OF_SMALL,
             )
@@ -113,6 +113,7 @@ def test_an_interrupted_run_goes_on(tmp_path, trained):
         metarl_jax.resume(tmp_path / "run", seed=1)
 
 
+@pytest.mark.slow
 def test_seeds_are_runs_of_their_own(tmp_path, trained):
     runs = metarl_jax.train_seeds("nav-maml", (0, 3), run_dir=tmp_path / "runs", progress=silent, **FIELDS_OF_SMALL)
     assert [run.directory for run in runs] == [tmp_path / "runs" / "seed-0", tmp_path / "runs" / "seed-3"]
@@ -178,7 +179,7 @@ def make_agent(make_point, tiny_algorithms, policy_for):
 
 def bounded(name, raw):
     """A draw within the bounds of the tiny environment, as the algorithm's distribution brings it there."""
-    return 0.3 * np.tanh(raw) if name in ("pearl", "sac") else np.clip(raw, -0.3, 0.3)
+    return 0.3 * np.tanh(raw) if name in ("pearl", "sac") else 0.3 * np.clip(raw, -1.0, 1.0)
 
 
 @pytest.mark.parametrize("name", ["maml-ppo", "pearl", "rl2"])
@@ -298,10 +299,8 @@ def test_a_task_by_number_or_as_data(trained, monkeypatch, make_point):
     assert np.shape(found) == (4, 2)
     np.testing.assert_array_equal(np.sort(found, axis=0)[:, 0], [5.0, 10.0, 15.0, 20.0])
     np.testing.assert_array_equal(found[0][0], found[0][1])
-    curve = agent.adapt(task=np.float32(7.0), episodes=3, steps=2).curve
+    curve = agent.adapt(Paying(None), np.float32(7.0), episodes=3, steps=2).curve
     np.testing.assert_array_equal(curve.returns, [35.0, 35.0, 35.0])
-    np.testing.assert_allclose(agent.adapt(Paying(jnp.full(3, 2.0)), task=1).curve.returns, [10.0, 10.0])
-    assert sorted(agent.evaluate()["returns"][1]) == [5.0, 10.0, 15.0, 20.0]
     with pytest.raises(ConfigError, match=r"task must lie in \[0, 3\]"):
         agent.adapt(task=4)
     with pytest.raises(ConfigError, match="cannot act in"):

@@ -49,7 +49,9 @@ class BraxEnv(Env):
 
     def reset(self, rng: Key) -> State:
         """The first state of an episode of a fresh task."""
-        key_task, key_reset = jax.random.split(rng)
+        # brax's own keys are of the older kind, numbers whose last axis its wrappers count on.
+        key = rng if jnp.issubdtype(rng.dtype, jax.dtypes.prng_key) else jax.random.wrap_key_data(rng)
+        key_task, key_reset = jax.random.split(key)
         task = self._env.sample_task(key_task)
         return self._state(*self._env.reset(key_reset, task), {"task": task})
 

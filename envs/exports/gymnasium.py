@@ -4,6 +4,7 @@ Importing this module registers them: `metaworld/reach-v3/mt1` is `metarl/metawo
 but one slash.
 """
 
+import copy
 import functools
 from typing import Any
 
@@ -55,8 +56,8 @@ class MetaVectorEnv(VectorEnv):
     same task in the same step (`AutoresetMode.SAME_STEP`): `infos["final_obs"]` and `infos["final_info"]` are of its end. A
     time limit truncates, and so does a simulation that blows up.
 
-    In infos is what the environment says of a step (`success` and more, where it names it), `task`, and of a suite `task_env`.
-    Actions are clipped to their bounds.
+    In infos is what the environment says of a step (`success` and more, where it names it), and where episodes begin `task`, and
+    of a suite `task_env`. Actions are clipped to their bounds.
     """
 
     def __init__(self, env: MetaEnv | Suite, num_envs: int, seed: int | None = None):
@@ -119,7 +120,7 @@ class MetaVectorEnv(VectorEnv):
         if not self._tasks_are_given and (seed is not None or self._tasks is None):
             self._take(self._draw(key_tasks))
         self._state = self._begin(self._tasks, key_start)
-        return np.array(self._state.obs[:, 0]), dict(self._about_tasks)
+        return np.array(self._state.obs[:, 0]), self._of_tasks(np.ones(self.num_envs, bool))
 
     def step(self, actions: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """See `VectorEnv`; `actions` are `[N, action_dim]`, or `[N]` where they are discrete."""
@@ -131,28 +132,24 @@ class MetaVectorEnv(VectorEnv):
         self._draws += 1
         self._state, obs, said = self._advance(self._state, self._tasks, actions, self._key, self._draws)
         obs, said = jax.device_get((obs, said))
-        ended, everywhere = said.last_t, np.ones(self.num_envs, bool)
+        ended, terminated = np.array(said.last_t), np.array(said.terminated_t)
         # Where an episode ended, what is told is that of the reset, after which nothing has happened yet.
-        infos = self._about_tasks | _marked(
-            {name: np.where(ended, 0, x) for name, x in said.info_t.items()}, everywhere
-        )
+        told = {name: np.where(ended, 0, x).astype(x.dtype) for name, x in said.info_t.items()}
+        infos = _marked(told, np.ones(self.num_envs, bool))
         if ended.any():
-            infos |= _told_of_ends(said)
-        return (
-            np.array(obs),
-            said.reward_t.astype(float),
-            np.array(said.terminated_t),
-            ended & ~said.terminated_t,
-            infos,
-        )
+            infos |= _told_of_ends(said) | self._of_tasks(ended)
+        return np.array(obs), said.reward_t.astype(float), terminated, ended & ~terminated, infos
 
     def close_extras(self, **kwargs: Any) -> None:
         """Lets the worlds go."""
         self._state = None
 
     def _take(self, tasks: Task) -> None:
-        self._tasks = tasks
-        self._about_tasks = _marked(_describe(self._env, tasks, self.num_envs), np.ones(self.num_envs, bool))
+        self._tasks, self._about_tasks = tasks, _describe(self._env, tasks, self.num_envs)
+
+    def _of_tasks(self, where: np.ndarray) -> dict[str, Any]:
+        """What infos hold of the tasks of some worlds."""
+        return _marked(copy.deepcopy(self._about_tasks), where)
 
 
 class MetaSingleEnv(gymnasium.Env):

@@ -37,6 +37,8 @@ def known_names(cls: Any, field: str, hint: Any) -> Sequence[str]:
     """The names that a field of a class may be, where its type is a Literal, or text that is known; else none."""
     if typing.get_origin(hint) is Annotated:
         hint = typing.get_args(hint)[0]
+    if typing.get_origin(hint) is tuple:
+        hint = typing.get_args(hint)[0]
     kinds = {hint} if typing.get_origin(hint) is Literal else {hint, *typing.get_args(hint)}
     if str in kinds:
         return (_NAMES | names.FIELDS.get(cls.__name__, {})).get(field, ())
@@ -62,7 +64,10 @@ _at_work: list[Any] = []  # dataclasses that `named_fields` has asked tyro about
 
 def _named(cls: Any, field: StructFieldSpec) -> StructFieldSpec:
     known = known_names(cls, field.name, field.type)
-    hint: Any = Annotated[field.type, _one_of(known, field.name in _OPEN)] if known else field.type
+    several = typing.get_origin(field.type) is tuple  # which tyro knows what to do with
+    if not known or several:
+        return field
+    hint: Any = Annotated[field.type, _one_of(known, field.name in _OPEN)]
     return dataclasses.replace(field, type=hint)
 
 

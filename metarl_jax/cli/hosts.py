@@ -16,6 +16,7 @@ import jax
 
 from ..errors import ConfigError
 from ..runs import children
+from ..runs.training import TrainingError
 from ..sharding import is_loss_of_process
 
 _CHILD = "METARL_CHILD"  # set in the environment of a child
@@ -41,9 +42,11 @@ def watch(argv: list[str], run: Path) -> int:
 
 @contextlib.contextmanager
 def fail_at_once(run: Path) -> Iterator[None]:
-    """Ends one of several processes where something fails in it (see `leave`)."""
+    """Ends one of several processes where something fails in it that nobody foresaw (see `leave`)."""
     try:
         yield
+    except TrainingError:  # in all of them
+        raise
     except Exception as error:
         if jax.process_count() == 1:
             raise

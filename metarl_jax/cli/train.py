@@ -6,7 +6,7 @@ import shlex
 import sys
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -42,6 +42,8 @@ class TrainOptions:
     devices: int | None = None
     """Devices of each process to split the tasks over, or with --seeds the runs; on CPU, as many parts of it. One where left
     out; with --seeds as many as there are and can share them evenly."""
+    log: tuple[Literal["wandb", "mlflow"], ...] = ()
+    """Trackers that are told of metrics, too, by their own packages and settings. A resumed run goes on in those it is in."""
     distributed: bool = False
     """This is one of several processes that Slurm, Open MPI or Kubernetes started; they find each other."""
     coordinator: Annotated[str | None, tyro.conf.arg(metavar="HOST:PORT")] = None
@@ -115,7 +117,9 @@ def run(argv: list[str]) -> int:
     started = time.perf_counter()
     children.end_with_parent()
     options = parse_train(argv)
-    todo = Job(options.config, _directory(options), options.resume is not None, options.seeds, options.devices)
+    todo = Job(
+        options.config, _directory(options), options.resume is not None, options.seeds, options.devices, options.log
+    )
     several = options.distributed or options.coordinator is not None
     if not several:  # else the first one checks, once they have found each other
         job.check_directories(todo)
@@ -127,17 +131,17 @@ def run(argv: list[str]) -> int:
         hosts.end_with_parent()
         sharding.connect(options.coordinator, options.processes, options.process_id)
     prepared = job.prepare(todo)
-    with job.opened(todo) as runs, hosts.fail_at_once(todo.directory):
-        try:
+    try:
+        with job.opened(todo) as runs, hosts.fail_at_once(todo.directory):
             summaries = job.run(runs, prepared, console.training_bar, started)
-        except training.TrainingError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return hosts.leave(1)
-        except training.Interrupted as stop:
-            for each in runs:
-                where = shlex.quote(str(each.log.directory))
-                print(f"saved at iteration {stop.iteration}; continue with: metarl train --resume {where}")
-            return 128 + stop.signal
+    except training.TrainingError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return hosts.leave(1)
+    except training.Interrupted as stop:
+        for config in todo.configs():
+            where = shlex.quote(str(todo.directory_of(config.seed)))
+            print(f"saved at iteration {stop.iteration}; continue with: metarl train --resume {where}")
+        return 128 + stop.signal
     for summary, each in zip(summaries, runs, strict=bool(summaries)):
         console.print_summary(summary, each.log.directory)
     if summaries:

@@ -16,7 +16,7 @@ from ..algorithms import make_algorithm
 from ..config import ExperimentConfig, changed_fields
 from ..envs import physics
 from ..errors import ConfigError, check_seeds, nearest_divisors
-from ..runs import judging, runlog, training
+from ..runs import judging, runlog, trackers, training
 from ..runs.judging import Judge
 from ..runs.memory import TooLarge, check_replay
 from ..runs.runlog import RunLog, SilentLog
@@ -42,8 +42,12 @@ class Job:
     devices: int | None = None
     """Devices to split the tasks over, or with seeds the runs. None: one, with seeds as many as can share them evenly."""
 
+    log: tuple[str, ...] = ()
+    """Trackers that are told of metrics (see runs/trackers.py), beside those that a resumed run is in already."""
+
     def __post_init__(self):
         check_seeds(self.seeds)
+        trackers.check(self.log)
         if self.seeds and self.devices and len(self.seeds) % self.devices:
             fitting = nearest_divisors(len(self.seeds), self.devices)
             raise ConfigError(
@@ -169,7 +173,13 @@ def run(runs: list[training.Run], prepared: Prepared, bar: Bar, started: float) 
 def _open(job: Job, directory: Path, config: ExperimentConfig) -> RunLog | SilentLog:
     if not sharding.is_first_process():
         return SilentLog(directory)
-    return RunLog.resume(directory) if job.resume else RunLog.create(directory, config)
+    log = RunLog.resume(directory) if job.resume else RunLog.create(directory, config)
+    try:
+        log.track(job.log, config)
+    except BaseException:
+        log.close(failed=True)
+        raise
+    return log
 
 
 def _with_complaints(progress: Callable[[Row], None], every: int) -> Callable[[Row], None]:

@@ -42,6 +42,7 @@ def train(
     *,
     run_dir: str | Path | None = None,
     devices: int | None = None,
+    log: Sequence[str] = (),
     progress: Callable[[Row], None] | None = None,
     **fields: Any,
 ) -> Run:
@@ -56,6 +57,7 @@ def train(
       config: name of a preset, or a whole configuration.
       run_dir: where the run goes; must not hold anything yet. runs/PRESET-sSEED-TIME where left out.
       devices: to split the tasks over; one where left out.
+      log: trackers that are told of metrics, too: "wandb", "mlflow".
       progress: called after every window of iterations with its last row of metrics; a bar where left out.
       **fields: other values of the configuration's fields; `__` stands for a dot.
 
@@ -65,7 +67,7 @@ def train(
       Interrupted: a signal came; `resume` goes on.
     """
     config = _configured(config, fields)
-    (run,) = _do(Job(config, _directory(config, run_dir), devices=devices), progress)
+    (run,) = _do(Job(config, _directory(config, run_dir), devices=devices, log=tuple(log)), progress)
     return run
 
 
@@ -75,6 +77,7 @@ def train_seeds(
     *,
     run_dir: str | Path | None = None,
     devices: int | None = None,
+    log: Sequence[str] = (),
     progress: Callable[[Row], None] | None = None,
     **fields: Any,
 ) -> list[Run]:
@@ -85,13 +88,14 @@ def train_seeds(
     if not seeds or "seed" in fields:
         raise ConfigError("seeds needs at least one, and then there is no other seed.")
     config = _configured(config, fields)
-    return _do(Job(config, _directory(config, run_dir), seeds=tuple(seeds), devices=devices), progress)
+    return _do(Job(config, _directory(config, run_dir), seeds=tuple(seeds), devices=devices, log=tuple(log)), progress)
 
 
 def resume(
     run_dir: str | Path,
     *,
     devices: int | None = None,
+    log: Sequence[str] = (),
     progress: Callable[[Row], None] | None = None,
     **fields: Any,
 ) -> Run:
@@ -101,7 +105,7 @@ def resume(
     """
     before = runlog.read_config_to_resume(Path(run_dir))
     config = job.going_on(before, _configured(before, fields))
-    (run,) = _do(Job(config, Path(run_dir), resume=True, devices=devices), progress)
+    (run,) = _do(Job(config, Path(run_dir), resume=True, devices=devices, log=tuple(log)), progress)
     return run
 
 

@@ -4,6 +4,7 @@ config.json      the whole configuration       metrics.jsonl   one object per it
 summary.json     the outcome                   tensorboard/    the same metrics as events
 checkpoints/     see checkpoint.py             eval/*.json     adaptation curves
 plots/           learning.png, adaptation-*.png, video-*.mp4
+trackers.json    what Weights & Biases and MLflow call the run, where they are told of it
 
 Where a file is damaged, another tells the same: of config.json a copy in checkpoints/, of metrics.jsonl TensorBoard's events.
 """
@@ -15,7 +16,7 @@ import json
 import os
 import resource
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from . import metrics
 from .board import Board
 from .files import write_atomically
 from .metrics import read_metrics
+from .trackers import Trackers
 
 MAY_CHANGE = {"iterations", "schedule_iterations", "physics"}  # fields of a run's configuration, when it is resumed
 _COPY = Path("checkpoints", "config.json")  # without its configuration a run could not go on
@@ -39,6 +41,7 @@ class RunLog:
         self.directory = directory
         self._lock = _lock(directory)
         self._board = Board(directory / "tensorboard")
+        self._trackers: Trackers | None = None
 
     @classmethod
     def create(cls, directory: Path, config: ExperimentConfig) -> "RunLog":
@@ -64,6 +67,10 @@ class RunLog:
         with readable_errors(directory):
             return cls(directory)
 
+    def track(self, kinds: Sequence[str], config: ExperimentConfig) -> None:
+        """Tells trackers of the run, too (see trackers.py)."""
+        self._trackers = Trackers(kinds, self.directory, config)
+
     def write_config(self, config: ExperimentConfig) -> None:
         for name in ("config.json", _COPY):
             write_atomically(self.directory / name, config_lib.to_json(config))
@@ -75,14 +82,14 @@ class RunLog:
             file.writelines(json.dumps(row) + "\n" for row in rows)
         for row in rows:
             self._show(row["iteration"], row)
-        self._board.flush()
+        self._flush()
 
     def add_to_last(self, values: dict[str, Any]) -> None:
         """Adds to the last row what became known of its iteration later."""
         *rows, last = read_metrics(self.directory)
         self._rewrite([*rows, last | values])
         self._show(last["iteration"], values)
-        self._board.flush()
+        self._flush()
 
     def last_row_has(self, name: str) -> bool:
         rows = read_metrics(self.directory)
@@ -102,20 +109,30 @@ class RunLog:
         self._rewrite([row for row in read_metrics(self.directory) if row["iteration"] <= iteration])
 
     def _show(self, iteration: int, row: dict[str, Any]) -> None:
-        """Adds an event to TensorBoard's file."""
-        self._board.add(iteration, {name: x for name, x in row.items() if name != "iteration" and x is not None})
+        """Tells TensorBoard's file, and the trackers."""
+        values = {name: x for name, x in row.items() if name != "iteration" and x is not None}
+        self._board.add(iteration, values)
+        if self._trackers:
+            self._trackers.add(iteration, values)
+
+    def _flush(self) -> None:
+        self._board.flush()
+        if self._trackers:
+            self._trackers.flush()
 
     def _rewrite(self, rows: Iterable[dict[str, Any]]) -> None:
         write_atomically(metrics.path_in(self.directory), "".join(json.dumps(row) + "\n" for row in rows))
 
-    def close(self) -> None:
+    def close(self, failed: bool = False) -> None:
+        if self._trackers:
+            self._trackers.close(failed)
         os.close(self._lock)
 
     def __enter__(self) -> "RunLog":
         return self
 
-    def __exit__(self, *_) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *_) -> None:
+        self.close(failed=kind is not None and issubclass(kind, Exception))  # as an interruption is not
 
 
 class SilentLog:
