@@ -136,9 +136,9 @@ def _draw_plane(path: np.ndarray, goal: np.ndarray, size: tuple[int, int]) -> It
     figure = Figure(figsize=(size[0] / 100, size[1] / 100), dpi=100)
     canvas = FigureCanvasAgg(figure)
     axes = figure.subplots()
-    axes.plot(*goal, "*", color="#009E73", markersize=16)
-    (trail,) = axes.plot([], [], "-", color="#7F7F7F")
-    (point,) = axes.plot([], [], "o", color="#0072B2", markersize=8)
+    axes.plot(*goal, "*", color="#009e73", markersize=16)
+    (trail,) = axes.plot([], [], "-", color="#7d828a")
+    (point,) = axes.plot([], [], "o", color="#0072b2", markersize=8)
     seen = np.vstack([path, goal])
     centre, half = (seen.max(0) + seen.min(0)) / 2, 0.55 * np.ptp(seen, axis=0).max() + 0.1
     axes.set(xlim=centre[0] + half * np.array([-1, 1]), ylim=centre[1] + half * np.array([-1, 1]), aspect="equal")

@@ -1,54 +1,38 @@
-"""How all figures look: colours that colour-blind readers tell apart, units on the axes, SI prefixes for thousands."""
+"""The one style of figures and reports: colours, and numbers in words."""
 
-from collections.abc import Iterable
-from pathlib import Path
+import math
 
-from matplotlib.axes import Axes
-from matplotlib.axis import Axis
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+# Told apart with each of the three kinds of colour blindness, and on their ground; the first four are of Okabe and Ito's palette
+# (https://jfly.uni-koeln.de/color/). A test measures both.
+PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#7a3b00", "#3b2a8c")
+PALETTE_ON_DARK = ("#3d94ec", "#f07830", "#5fe0a8", "#f0a6cc", "#fff1a8", "#8c5cff")
+GREY = "#7d828a"  # of what is shown for comparison
+GROUND, GROUND_DARK = "#ffffff", "#15181c"
 
-# Okabe and Ito (2008, "Color universal design"), without yellow, which white paper swallows.
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
-BEFORE, AFTER, GOAL = "#7F7F7F", COLOURS[0], COLOURS[2]
-BAND = 0.2  # how dense intervals and ranges are filled
-
-
-def colour(index: int) -> str:
-    """Of the `index`-th thing in a figure."""
-    return COLOURS[index % len(COLOURS)]
+_THIN = "\u202f"  # between thousands, and before a unit's prefix
+_PREFIXES = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
-def si(value: float, position: int | None = None) -> str:
-    """1500 as "1.5k", 2e6 as "2M"; numbers below a thousand as they are."""
-    for size, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= size:
-            return f"{value / size:g}{prefix}"
-    return f"{value:g}"
+def number(x: float | None, digits: int = 3) -> str:
+    """Some digits, from a thousand on a whole number with its thousands apart: "0.123", "12 345"; a dash where there is none."""
+    if x is None or not math.isfinite(x):
+        return "\u2013"
+    text = f"{x:,.0f}".replace(",", _THIN) if abs(x) >= 999.5 else f"{x:.{digits}g}"
+    return text.replace("-", "\u2212") if "e" not in text else text
 
 
-def count_in_si(*axes: Axis) -> None:
-    """Ticks of these axes by `si`."""
-    for axis in axes:
-        axis.set_major_formatter(FuncFormatter(si))
+def si(x: float, digits: int = 3) -> str:
+    """Some digits with a prefix of the SI: "12 M", "3.07 M", "512 k"."""
+    for size, prefix in _PREFIXES:
+        if abs(x) >= size:
+            return f"{x / size:.{digits}g}{_THIN}{prefix}".replace("-", "\u2212")
+    return number(x, digits)
 
 
-def frame(panels: Iterable[Axes]) -> None:
-    """Gives panels their grid, and two sides instead of four."""
-    for axes in panels:
-        axes.grid(alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
-
-
-def finish(figure: Figure, panels: dict[str, Axes], path: Path) -> None:
-    """Frames panels, gives the first one a legend, and writes the figure whole or not at all."""
-    frame(panels.values())
-    for axes in list(panels.values())[:1]:
-        axes.legend(frameon=False, fontsize="small")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".part-{path.name}")
-    try:
-        figure.savefig(part, dpi=150)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)  # of a disk that was full
+def seconds(x: float) -> str:
+    """A span of time in its two largest units: "3 h 12 min", "45 s"."""
+    whole = round(x)
+    if whole < 60:
+        return f"{x:.3g} s"
+    minutes, hours = divmod(whole, 60)[0], whole // 3600
+    return f"{hours} h {minutes % 60} min" if hours else f"{minutes} min {whole % 60} s"
