@@ -7,7 +7,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..show import style
+from ..show.style import PALETTE
 
 
 @contextlib.contextmanager
@@ -15,9 +15,10 @@ def axes(path: Path, title: str) -> Iterator[Axes]:
     """Axes to draw in; what was drawn is written to `path` (PNG)."""
     figure = Figure(figsize=(6.5, 4.2), layout="constrained")
     panel = figure.subplots()
-    panel.set_prop_cycle(color=style.COLOURS)
+    panel.set_prop_cycle(color=PALETTE)
     yield panel
-    style.frame([panel])
+    panel.grid(alpha=0.3)
+    panel.spines[["top", "right"]].set_visible(False)
     panel.set_title(title, fontsize="medium")
     figure.savefig(path, dpi=150)
 

@@ -1,5 +1,6 @@
 """The documentation site: `sphinx-build -W docs OUT`. It runs no heavy code, and needs no network."""
 
+import importlib.util
 import sys
 from pathlib import Path
 
@@ -31,6 +32,7 @@ html_theme_options = {
     "show_toc_level": 2,
 }
 default_role = "code"
+autodoc_mock_imports = [name for name in reference.EXTRAS if importlib.util.find_spec(name) is None]
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_default_options = {"members": True, "undoc-members": True}

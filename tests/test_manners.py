@@ -236,8 +236,7 @@ def test_plot_draws_a_line_for_each_setting(tmp_path, monkeypatch, capfd, suffix
     labels = [line.get_label() for line in drawn[0].get_lines() if not line.get_label().startswith("_")]
     after = [label for label in labels if "after" in label]
     assert len(after) == 3 and [label.split("/")[0].split(",")[0] for label in after] == ["a", "b", "c"]
-    assert drawn[0].get_xlabel() == "environment steps"
-    assert drawn[0].xaxis.get_major_formatter()(1.5e6, 0) == "1.5M"
+    assert "millions" in drawn[0].get_xlabel()
     assert cli.main(["plot", str(runs[0]), str(runs[0])]) == 2
 
 

@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
-from .style import PALETTE, colour, finish
+from .plots import finish
+from .style import PALETTE
 from .tables import NOT_MARKUP
 
 
@@ -52,7 +53,7 @@ def scatter(points: np.ndarray, colours: np.ndarray, families: list[str], labels
             for index, name in enumerate(names):
                 mine = np.array([family == name for family in families])
                 axes.scatter(
-                    *at[mine].T, s=14, color=colour(index), marker="os^Dv"[index // len(PALETTE) % 5], label=name
+                    *at[mine].T, s=14, color=f"C{index}", marker="os^Dv"[index // len(PALETTE) % 5], label=name
                 )
         else:
             drawn = axes.scatter(*at.T, s=18, c=colours, cmap="viridis")

@@ -13,13 +13,14 @@ from matplotlib.ticker import MaxNLocator
 from scipy import stats
 
 from ..errors import ConfigError
-from .style import AFTER, BAND, BEFORE, GOAL, PALETTE, colour, count_in_si, finish
+from .style import GREY, PALETTE, number
 
 matplotlib.use("Agg")
 matplotlib.rcParams["axes.prop_cycle"] = cycler(color=PALETTE)
 
+_BEFORE, _AFTER = GREY, PALETTE[0]
+
 SUFFIXES = (".png", ".pdf", ".svg")
-_SUCCESS = "success (share of episodes)"
 ENOUGH_SEEDS = 5  # for an interval; of fewer each is drawn
 
 
@@ -49,31 +50,30 @@ def learning_curves(settings: list[Setting], path: Path) -> None:
     figure, panels = _panels(all("success_after" in rows[-1] for setting in settings for rows in setting.seeds))
     for what, axes in panels.items():
         for index, setting in enumerate(settings):
-            for when, style, own_colour in (("before", "--", BEFORE), ("after", "-", AFTER)):
-                own = own_colour if len(settings) == 1 else colour(index)
-                _draw_learning(axes, setting, f"{what}_{when}", style, own, f"{setting.label}, {when} adaptation")
-        axes.set(xlabel="environment steps", ylabel="return per episode" if what == "return" else _SUCCESS)
+            for when, style, own_colour in (("before", "--", _BEFORE), ("after", "-", _AFTER)):
+                colour = own_colour if len(settings) == 1 else f"C{index}"
+                _draw_learning(axes, setting, f"{what}_{when}", style, colour, f"{setting.label}, {when} adaptation")
+        axes.set(xlabel="environment steps (millions)", ylabel=f"{what} per episode" if what == "return" else "success")
         _give_height(axes)
-        count_in_si(axes.xaxis, axes.yaxis)
     finish(figure, panels, path)
 
 
-def _draw_learning(axes: Axes, setting: Setting, name: str, style: str, own: str, label: str) -> None:
+def _draw_learning(axes: Axes, setting: Setting, name: str, style: str, colour: str, label: str) -> None:
     """One metric of the runs of one setting, as far as all of them have come."""
     rows = [list(each) for each in zip(*setting.seeds, strict=False)]  # [iterations][seeds]
-    steps = np.array([row[0]["env_steps"] for row in rows])
+    steps = np.array([row[0]["env_steps"] for row in rows]) / 1e6
     values = np.array([[_number(row.get(name)) for row in each] for each in rows]).T  # [seeds, iterations]
     smoothed = np.array([smooth(x) for x in values])
     if len(values) < ENOUGH_SEEDS:
-        axes.plot(steps, (values if len(values) == 1 else smoothed).T, style, color=own, alpha=0.3, linewidth=0.8)
+        axes.plot(steps, (values if len(values) == 1 else smoothed).T, style, color=colour, alpha=0.3, linewidth=0.8)
     else:
         half = student_t(len(values) - 1) * smoothed.std(axis=0, ddof=1) / np.sqrt(len(values))
         axes.fill_between(
-            steps, smoothed.mean(axis=0) - half, smoothed.mean(axis=0) + half, color=own, alpha=BAND, linewidth=0
+            steps, smoothed.mean(axis=0) - half, smoothed.mean(axis=0) + half, color=colour, alpha=0.2, linewidth=0
         )
-    axes.plot(steps, smoothed.mean(axis=0), style, color=own, label=label)
+    axes.plot(steps, smoothed.mean(axis=0), style, color=colour, label=label)
     held_out = np.mean([[_number(row.get(f"eval_{name}")) for row in each] for each in rows], axis=1)
-    axes.plot(steps, held_out, "o", color=own, markersize=4, fillstyle="none" if style == "--" else "full")
+    axes.plot(steps, held_out, "o", color=colour, markersize=4, fillstyle="none" if style == "--" else "full")
 
 
 def student_t(degrees: int) -> float:
@@ -103,11 +103,11 @@ def adaptation_curve(curves: dict[str, dict[str, Any]], path: Path, title: str) 
     """
     figure, panels = _panels(all("success" in curve for curve in curves.values()))
     for index, (label, curve) in enumerate(curves.items()):
-        _draw_adaptation(panels["return"], curve["steps"], curve["iqm"], curve["interval"], label, colour(index))
+        _draw_adaptation(panels["return"], curve["steps"], curve["iqm"], curve["interval"], label, f"C{index}")
         if "success" in panels:
             success = curve["success"]
             _draw_adaptation(
-                panels["success"], curve["steps"], success["mean"], success["mean_interval"], label, colour(index)
+                panels["success"], curve["steps"], success["mean"], success["mean_interval"], label, f"C{index}"
             )
             panels["success"].set(xlabel="adaptation steps", ylabel="success (mean, 95 % interval)", ylim=(0, 1.02))
     panels["return"].set(xlabel="adaptation steps", ylabel="return (IQM, 95 % interval)")
@@ -128,7 +128,7 @@ def success_curves(curve: dict[str, Any], path: Path, title: str) -> None:
     tasks = curve["task_success"]
     for name, task in tasks.items() if len(tasks) > 1 else ():
         axes.plot(episodes, task["mean"], "-", linewidth=0.8, alpha=0.7, label=name)
-    _draw_adaptation(axes, episodes, curve["mean"], curve["mean_interval"], "all tasks", AFTER)
+    _draw_adaptation(axes, episodes, curve["mean"], curve["mean_interval"], "all tasks", _AFTER)
     axes.set(xlabel="adaptation episodes", ylabel="success (mean, 95 % interval)", ylim=(0, 1.02))
     figure.suptitle(title, fontsize="medium")
     finish(figure, {"success": axes}, path)
@@ -145,10 +145,10 @@ def online_curve(report: dict[str, Any], path: Path, title: str) -> None:
     figure = Figure(figsize=(6.5, 4.2), layout="constrained")
     axes, curve = figure.subplots(), report["curve"]
     episodes = np.arange(1, len(curve["mean"]) + 1)
-    axes.plot(episodes, curve["mean"], color=AFTER, label="learning")
-    axes.fill_between(episodes, *np.array(curve["mean_interval"]).T, color=AFTER, alpha=BAND, linewidth=0)
-    axes.axhline(report["frozen"]["mean"], color=BEFORE, linestyle="--", label="frozen")
-    axes.axhspan(*report["frozen"]["mean_interval"], color=BEFORE, alpha=BAND, linewidth=0)
+    axes.plot(episodes, curve["mean"], color=_AFTER, label="learning")
+    axes.fill_between(episodes, *np.array(curve["mean_interval"]).T, color=_AFTER, alpha=0.2, linewidth=0)
+    axes.axhline(report["frozen"]["mean"], color=_BEFORE, linestyle="--", label="frozen")
+    axes.axhspan(*report["frozen"]["mean_interval"], color=_BEFORE, alpha=0.2, linewidth=0)
     axes.set(xlabel="episode", ylabel="return (mean over tasks, 95 % interval)")
     figure.suptitle(title, fontsize="medium")
     finish(figure, {"return": axes}, path)
@@ -175,7 +175,7 @@ def settings(rows: list[dict[str, Any]], fields: Sequence[str], path: Path, titl
     for what, axes in panels.items():
         for index, (label, line) in enumerate(lines.items()):
             places = np.array([float(row[numeric]) for row in line]) if numeric else np.arange(len(rows))
-            _draw_settings(axes, places, [row[what] for row in line], label, colour(index) if label else AFTER)
+            _draw_settings(axes, places, [row[what] for row in line], label, f"C{index}" if label else _AFTER)
         if numeric:
             axes.set_xlabel(numeric)
             axes.set_xscale(_scale([float(row[numeric]) for row in rows]))
@@ -188,15 +188,17 @@ def settings(rows: list[dict[str, Any]], fields: Sequence[str], path: Path, titl
     finish(figure, panels, path)
 
 
-def _draw_settings(axes: Axes, places: np.ndarray, outcomes: list[dict[str, Any]], label: str, own: str) -> None:
+def _draw_settings(axes: Axes, places: np.ndarray, outcomes: list[dict[str, Any]], label: str, colour: str) -> None:
     """Estimates of one `what` of a sweep's rows at their places."""
     kind, interval = ("iqm", "interval") if "iqm" in outcomes[0] else ("mean", "mean_interval")
     middle = np.array([outcome[kind] for outcome in outcomes])
     errors = np.abs(np.array([outcome[interval] or (outcome[kind],) * 2 for outcome in outcomes]).T - middle)
     words = f"{label} {'IQM' if kind == 'iqm' else 'mean'}, 95 % interval".strip()
-    axes.errorbar(places, middle, errors, fmt="o", color=own, capsize=3, label=words)
+    axes.errorbar(places, middle, errors, fmt="o", color=colour, capsize=3, label=words)
     seeds = [(place, x) for place, outcome in zip(places, outcomes, strict=True) for x in outcome[f"{kind}_of_each"]]
-    axes.plot(*np.array(seeds).T, "_", color=BEFORE if own == AFTER else own, label=f"{label} each seed".strip())
+    axes.plot(
+        *np.array(seeds).T, "_", color=_BEFORE if colour == _AFTER else colour, label=f"{label} each seed".strip()
+    )
 
 
 def _are_numbers(words: set[str]) -> bool:
@@ -230,8 +232,8 @@ def paths(positions: np.ndarray, goals: np.ndarray, returns: np.ndarray, path: P
     frame = {"xlim": (low[0] - margin, high[0] + margin), "ylim": (low[1] - margin, high[1] + margin)}
     for (row, column), axes in np.ndenumerate(panels):
         way = positions[row, column]
-        axes.plot(*goals[column], "o", markersize=12, color=GOAL, alpha=0.4, label="goal")
-        axes.plot(*way.T, "-", color=BEFORE, linewidth=0.6)
+        axes.plot(*goals[column], "o", markersize=12, color="C2", alpha=0.4, label="goal")
+        axes.plot(*way.T, "-", color=_BEFORE, linewidth=0.6)
         steps = axes.scatter(*way.T, c=np.arange(len(way)), s=8, cmap="plasma", zorder=2)
         axes.plot(*way[0], "s", markersize=6, color="black", fillstyle="none", label="start")
         axes.set_title(f"return {returns[row, column]:.1f}", fontsize="small")
@@ -249,10 +251,10 @@ def _panels(has_success: bool) -> tuple[Figure, dict[str, Axes]]:
     return figure, dict(zip(names, figure.subplots(1, len(names), squeeze=False)[0], strict=True))
 
 
-def _draw_adaptation(axes: Axes, steps: list, middle: list, interval: list, label: str, own: str) -> None:
+def _draw_adaptation(axes: Axes, steps: list, middle: list, interval: list, label: str, colour: str) -> None:
     low, high = np.array(interval).T
-    axes.plot(steps, middle, "o-", color=own, label=label)
-    axes.fill_between(steps, low, high, color=own, alpha=BAND, linewidth=0)
+    axes.plot(steps, middle, "o-", color=colour, label=label)
+    axes.fill_between(steps, low, high, color=colour, alpha=0.2, linewidth=0)
     axes.set_xticks(steps)
 
 
@@ -261,3 +263,22 @@ def smooth(values: np.ndarray) -> np.ndarray:
     width = max(1, len(values) // 20)
     kernel = np.ones(width)
     return np.convolve(values, kernel, "same") / np.convolve(np.ones(len(values)), kernel, "same")
+
+
+def finish(figure: Figure, panels: dict[str, Axes], path: Path) -> None:
+    """Gives panels their grid and the first one a legend, and writes the figure whole or not at all."""
+    for axes in panels.values():
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+        for axis in (axes.xaxis, axes.yaxis):
+            if axis.get_scale() == "linear" and 1e3 <= np.abs(axis.get_view_interval()).max() < 1e6:
+                axis.set_major_formatter(lambda x, _: number(x, 6))
+    for axes in list(panels.values())[:1]:
+        axes.legend(frameon=False, fontsize="small")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".part-{path.name}")
+    try:
+        figure.savefig(part, dpi=150)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)  # of a disk that was full

@@ -1,30 +1,16 @@
 """The one style of figures and reports: colours, and numbers in words."""
 
 import math
-from collections.abc import Iterable
-from pathlib import Path
-
-from matplotlib.axes import Axes
-from matplotlib.axis import Axis
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
 
 # Told apart with each of the three kinds of colour blindness, and on their ground; the first four are of Okabe and Ito's palette
 # (https://jfly.uni-koeln.de/color/). A test measures both.
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#7a3b00", "#3b2a8c")
 PALETTE_ON_DARK = ("#3d94ec", "#f07830", "#5fe0a8", "#f0a6cc", "#fff1a8", "#8c5cff")
 GREY = "#7d828a"  # of what is shown for comparison
-BEFORE, AFTER, GOAL = GREY, PALETTE[0], PALETTE[2]
-BAND = 0.2  # how dense intervals and ranges are filled
 GROUND, GROUND_DARK = "#ffffff", "#15181c"
 
 _THIN = "\u202f"  # between thousands, and before a unit's prefix
 _PREFIXES = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
-
-
-def colour(index: int) -> str:
-    """Of the `index`-th thing in a figure."""
-    return PALETTE[index % len(PALETTE)]
 
 
 def number(x: float | None, digits: int = 3) -> str:
@@ -50,30 +36,3 @@ def seconds(x: float) -> str:
         return f"{x:.3g} s"
     minutes, hours = divmod(whole, 60)[0], whole // 3600
     return f"{hours} h {minutes % 60} min" if hours else f"{minutes} min {whole % 60} s"
-
-
-def count_in_si(*axes: Axis) -> None:
-    """Ticks of these axes by `si`."""
-    for axis in axes:
-        axis.set_major_formatter(FuncFormatter(lambda x, _: si(x)))
-
-
-def frame(panels: Iterable[Axes]) -> None:
-    """Gives panels their grid, and two sides instead of four."""
-    for axes in panels:
-        axes.grid(alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
-
-
-def finish(figure: Figure, panels: dict[str, Axes], path: Path) -> None:
-    """Frames panels, gives the first one a legend, and writes the figure whole or not at all."""
-    frame(panels.values())
-    for axes in list(panels.values())[:1]:
-        axes.legend(frameon=False, fontsize="small")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".part-{path.name}")
-    try:
-        figure.savefig(part, dpi=150)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)  # of a disk that was full
