@@ -9,6 +9,8 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+import jax
+
 from ... import plugins
 from ...errors import ConfigError
 
@@ -47,3 +49,14 @@ def parse(name: str, flags: tuple[str, ...] = ()) -> tuple[str, Callable | None,
             known = ("tasks=MODULE:FUNCTION", *flags)
             raise ConfigError(f"unknown option {option!r} of {name!r}: choose from {', '.join(known)}.")
     return which, draw, set(options) & set(flags)
+
+
+def check_draws(sample_task: Callable, name: str, signature: str) -> None:
+    """ConfigError where the function of the user that `sample_task` calls cannot draw tasks, or none that differ."""
+    must = f"{name!r}: what draws its tasks must be a function {signature}"
+    try:
+        task = jax.eval_shape(sample_task, jax.random.key(0))
+    except (TypeError, ValueError, AttributeError, LookupError) as error:
+        raise ConfigError(f"{must}: {error}") from error
+    if not jax.tree.leaves(task):
+        raise ConfigError(f"{must} that changes something.")

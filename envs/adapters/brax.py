@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from ...errors import ConfigError, lookup
 from ...types import Array, EnvSpec, Key, Task, TimeStep
 from ..task_sets import single_task
-from . import import_package, parse
+from . import check_draws, import_package, parse
 
 HORIZON = 1000  # as in `brax.envs.create`
 BACKENDS = ("generalized", "spring", "positional", "mjx")
@@ -35,7 +35,7 @@ class BraxEnv:
       model: the attribute of `env` that holds the parameters of its physics.
 
     Raises:
-      ConfigError: observations that are no vector, or no such attribute.
+      ConfigError: observations that are no vector, no such attribute, or a function that cannot draw tasks.
     """
 
     def __init__(self, name: str, env: Any, horizon: int, randomize: Randomize | None = None, model: str = "sys"):
@@ -43,6 +43,8 @@ class BraxEnv:
             raise ConfigError(f"{name!r} has no physics whose parameters could be drawn: leave 'tasks' out.")
         self._env, self._randomize, self._model = env, randomize, model
         self.tasks = jnp.asarray(single_task.tasks) if randomize is None else None
+        if randomize is not None:
+            check_draws(self.sample_task, name, "(model, keys [n]) -> (models, axes), a domain randomiser")
         self._first = jax.eval_shape(env.reset, jax.random.key(0))
         self.spec = EnvSpec(
             name=name,

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from ...errors import ConfigError, lookup
 from ...types import Array, EnvSpec, Key, Task, TimeStep
 from ..task_sets import single_task
-from . import import_package, parse, spaces
+from . import check_draws, import_package, parse, spaces
 
 
 class GymnaxState(NamedTuple):
@@ -29,7 +29,7 @@ class GymnaxEnv:
       draw: (params, key) -> params of a task; None where there is a single one.
 
     Raises:
-      ConfigError: observations or actions that no policy here can take, or no time limit.
+      ConfigError: observations or actions that no policy here can take, or a function that cannot draw tasks.
     """
 
     def __init__(self, name: str, env: Any, params: Any, draw: Callable[[Any, Key], Any] | None = None):
@@ -48,6 +48,8 @@ class GymnaxEnv:
             horizon=int(params.max_steps_in_episode),
             **spaces.action_fields(self._actions, name),
         )
+        if draw is not None:
+            check_draws(self.sample_task, name, "(params, key) -> params")
 
     def sample_task(self, key: Key) -> Task:
         if self._draw is None:

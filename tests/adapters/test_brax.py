@@ -105,6 +105,19 @@ def test_resets_differ(run):
     assert len(np.unique(firsts, axis=0)) == 8
 
 
+@pytest.mark.parametrize(
+    ("draw", "words"),
+    [
+        (lambda model: model, r"'bad': what draws its tasks must be a function \(model, keys \[n\]\) -> .*positional"),
+        (lambda model, keys: model, "must be a function"),
+        (lambda model, keys: (model, None), "must be a function .* that changes something"),
+    ],
+)
+def test_what_cannot_draw_tasks(pendulum, draw, words):
+    with pytest.raises(ConfigError, match=words):
+        BraxEnv("bad", pendulum, HORIZON, draw)
+
+
 class Seen:
     """What brax's interface may answer, and no more."""
 

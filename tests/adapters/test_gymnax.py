@@ -76,6 +76,12 @@ def test_resets_differ(run):
     assert len(np.unique(firsts, axis=0)) == 6
 
 
+@pytest.mark.parametrize("draw", [lambda params: params, lambda params, key: 3])
+def test_what_cannot_draw_tasks(draw):
+    with pytest.raises(ConfigError, match=r"'bad': what draws its tasks must be a function \(params, key\) -> params"):
+        GymnaxEnv("bad", *cartpole(), draw)
+
+
 def test_a_single_task_of_real_actions():
     env = make("gymnax/Pendulum-v1", horizon=7)
     assert (env.spec.action_low, env.spec.action_high, env.spec.discrete) == ((-2.0,), (2.0,), False)
