@@ -8,6 +8,7 @@ did, with a digest of all of this. `agent:NAME` is one of those that are shipped
 import hashlib
 import io
 import json
+import os
 import shutil
 import zipfile
 from collections.abc import Mapping
@@ -94,7 +95,7 @@ def find(source: Path | str) -> Path | None:
     word = str(source)
     if word.startswith(_PREFIX):
         return lookup(word.removeprefix(_PREFIX), shipped(), "agent")
-    return Path(source) if (Path(source) / CARD).is_file() else None
+    return Path(source) if os.path.isfile(Path(source) / CARD) else None  # False, too, where one may not look
 
 
 def read(directory: Path) -> Agent:
