@@ -45,7 +45,9 @@ toc_object_entries_show_parents = "hide"
 
 def visit_math(translator, node):
     """Formulas as browsers typeset them by themselves: nothing is fetched for it."""
-    translator.body.append(tex2mathml(node.astext(), as_block=isinstance(node, nodes.math_block)))
+    block = isinstance(node, nodes.math_block)
+    formula = tex2mathml(node.astext(), as_block=block)
+    translator.body.append(f'<div style="margin: 1em 0; overflow-x: auto">{formula}</div>' if block else formula)
     raise nodes.SkipNode
 
 

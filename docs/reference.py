@@ -5,7 +5,15 @@ from pathlib import Path
 import metarl_jax
 
 ROOT = Path(__file__).parents[1]
-EXTRAS = ("brax", "gymnax", "mujoco_playground", "stable_baselines3", "warp")  # packages that modules may do without
+EXTRAS = (
+    "brax",
+    "gymnax",
+    "mlflow",
+    "mujoco_playground",
+    "stable_baselines3",
+    "wandb",
+    "warp",
+)  # packages that modules may do without
 FOLDERS = {"metarl_jax": "metarl_jax", "envs": "metarl_jax.envs", "benchmarks": "metarl_jax.benchmarks"}
 
 

@@ -97,6 +97,14 @@ def test_readme_is_a_door():
     assert len((ROOT / "README.md").read_text().splitlines()) <= 150
 
 
+def test_readmes_example_is_the_packages():
+    """Which a test runs."""
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    known = [line.strip() for line in metarl_jax.__doc__.splitlines()]
+    assert [line for line in code.splitlines() if line not in known] == []
+    assert code in (DOCS / "start.md").read_text()
+
+
 def prose(page):
     """Without what is code."""
     return re.sub(r"```.*?```|`[^`\n]*`", "", page.read_text(), flags=re.DOTALL)
