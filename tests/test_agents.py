@@ -19,7 +19,7 @@ from metarl_jax.config import to_json
 from metarl_jax.errors import ConfigError
 from metarl_jax.runs import agents, origin
 
-MB = 1_000_000
+MB = 2**20
 SHIPPED = agents.shipped()
 
 

@@ -212,11 +212,11 @@ def make_card(name: str, run: Path, config: ExperimentConfig, step: int) -> Card
 def write(directory: Path, card: Card, arrays: Mapping[str, np.ndarray]) -> int:
     """Writes an agent as a directory, whole or not at all, which must not be there; returns its size in bytes."""
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:  # not savez: its entries hold the time of day
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_LZMA) as archive:  # not savez: its entries hold the time of day
         for name, x in arrays.items():
             entry = io.BytesIO()
             np.lib.format.write_array(entry, x, allow_pickle=False)
-            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), entry.getvalue(), zipfile.ZIP_DEFLATED)
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), entry.getvalue(), zipfile.ZIP_LZMA)
     parameters = buffer.getvalue()
     text = json.dumps({**card, "sha256": digest(card, parameters)}, indent=2) + "\n"
     part = directory.with_name(f".part-{directory.name}")
