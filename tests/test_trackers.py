@@ -2,6 +2,7 @@
 
 import json
 import struct
+import time
 
 import pytest
 
@@ -87,20 +88,14 @@ def records(path):
             parts = []
 
 
-def test_wandb(tmp_path, monkeypatch):
-    pytest.importorskip("wandb")
+def told_to_wandb(directory, name):
+    """Histories, configuration and exit codes of all its files; its process writes them when it gets to it."""
     from wandb.proto.wandb_internal_pb2 import Record
 
-    monkeypatch.setenv("WANDB_MODE", "offline")
-    first, second = run_twice(tmp_path / "run", "wandb")
-    assert first == second
     histories, configs, exits = [], {}, []
-    for path in sorted(
-        (tmp_path / "run" / "wandb").glob("offline-run-*/*.wandb"), key=lambda path: path.stat().st_mtime
-    ):
-        assert path.name == f"run-{first}.wandb"
-        for data in records(path):
-            record = Record.FromString(data)
+    for path in sorted(directory.glob("offline-run-*/*.wandb"), key=lambda path: path.stat().st_mtime):
+        assert path.name == f"run-{name}.wandb"
+        for record in map(Record.FromString, records(path)):
             kind = record.WhichOneof("record_type")
             if kind == "history":
                 items = {"/".join(x.nested_key) or x.key: json.loads(x.value_json) for x in record.history.item}
@@ -112,6 +107,18 @@ def test_wandb(tmp_path, monkeypatch):
                 configs |= {x.key: x.value_json for x in record.config.update}
             elif kind == "exit":
                 exits.append(record.exit.exit_code)
+    return histories, configs, exits
+
+
+def test_wandb(tmp_path, monkeypatch):
+    pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    first, second = run_twice(tmp_path / "run", "wandb")
+    assert first == second
+    end, exits = time.monotonic() + 60.0, []
+    while len(exits) < 2 and time.monotonic() < end:
+        time.sleep(0.2)
+        histories, configs, exits = told_to_wandb(tmp_path / "run" / "wandb", first)
     assert [(x["iteration"], x.get("loss")) for x in histories] == [
         *[(1, 0.5), (2, 1.0), (3, 1.5), (4, 2.0), (3, 6.0), (3, None), (4, 2.0)]
     ]
