@@ -66,9 +66,9 @@ def test_trained_as_judged(config, make_point, monkeypatch):
     algorithm = make_algorithm(config.algorithm, env, config.policy, config.iterations)
     real, key = rollout.collect, jax.random.key(0)
 
-    def collect(env, act, tasks, state, key, num_steps):
+    def collect(env, act, tasks, state, key, num_steps, *more):
         seen.append((state.time.shape[1], num_steps // horizon))
-        return real(env, act, tasks, state, key, num_steps)
+        return real(env, act, tasks, state, key, num_steps, *more)
 
     def adapt(state, params, transitions):
         adapted.append(transitions.reward_t.shape)

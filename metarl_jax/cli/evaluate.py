@@ -88,6 +88,8 @@ def parse_evaluate(argv: list[str]) -> EvaluateOptions:
 def run(argv: list[str]) -> int:
     """`metarl evaluate`; returns the exit code."""
     options = parse_evaluate(argv)
+    if options.on == "metaworld" and importlib.util.find_spec("metaworld") is None:
+        raise ConfigError("--on metaworld needs the package: pip install 'metaworld>=3.0'.")
     agent = load(options.run, options.checkpoint, options.physics)
     if options.on == "metaworld":
         return _evaluate_on_metaworld(options, agent)
@@ -112,8 +114,6 @@ def _evaluate_natively(options, agent: Agent, asked: dict[str, Any]) -> int:
 
 
 def _evaluate_on_metaworld(options, agent: Agent) -> int:
-    if importlib.util.find_spec("metaworld") is None:
-        raise ConfigError("--on metaworld needs the package: pip install 'metaworld>=3.0'.")
     from ..benchmarks.metaworld import bridge
 
     wanted = bridge.request(agent.config, agent.algorithm.adaptation, options)

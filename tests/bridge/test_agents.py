@@ -79,8 +79,9 @@ def test_transitions_are_those_of_the_rollout(make_run):
     _, t = native_round(*make_run("maml-ppo"))
     ours = transitions(list(as_timesteps(t)))
     assert t.last_t[..., -1].all() and not t.last_t[..., :-1].any()
-    assert t.unstable_t is None and ours.unstable_t is None
-    for name in set(t._fields) - {"obs_t", "success_t", "dist_tm1", "unstable_t"}:
+    absent = {"unstable_t": None, "shaped_t": None, "info_t": {}}
+    assert all(getattr(each, name) == nothing for each in (t, ours) for name, nothing in absent.items())
+    for name in set(t._fields) - {"obs_t", "success_t", "dist_tm1", *absent}:
         np.testing.assert_allclose(getattr(ours, name), getattr(t, name), rtol=1e-6, err_msg=name)
     np.testing.assert_array_equal(ours.obs_t, np.where(t.last_t[..., None], np.nan, t.obs_t))
 
