@@ -13,8 +13,8 @@ from metarl_jax.algorithms import make_algorithm
 from metarl_jax.algorithms.inner_loop import InnerLoopConfig
 from metarl_jax.algorithms.maml_ppo import MamlPpoConfig
 from metarl_jax.cli import main
-from metarl_jax.runs import diagnosis
-from metarl_jax.runs.diagnosis import Seen
+from metarl_jax.runs import diagnosis, embedding
+from metarl_jax.runs.embedding import Seen
 from metarl_jax.types import EnvSpec
 
 
@@ -136,7 +136,7 @@ def test_observe(name, make_point, tiny_algorithms, policy_for):
     algorithm = make_algorithm(tiny_algorithms[name], env, policy_for(name), 1)
     state = algorithm.init(jax.random.key(0))
     tasks = jnp.tile(jnp.array([1.0, 0.0]), (3, 1))
-    found = diagnosis.observe(algorithm, env, state, tasks, jax.random.key(1), shape, steps)
+    found = embedding.observe(algorithm, env, state, tasks, jax.random.key(1), shape, steps)
     assert found.returns.shape == found.surprise.shape == found.knowledge.shape[:2] == (steps + 1, 3)
     assert len(np.unique(found.returns[0])) == 3
     assert not np.ptp(found.knowledge[0], axis=0).any() and np.ptp(found.knowledge[1], axis=0).any()

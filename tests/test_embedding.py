@@ -76,7 +76,7 @@ def test_knowledge_grows_with_adaptation(name, make_point, tiny_algorithms, poli
     algorithm = make_algorithm(tiny_algorithms[name], env, policy_for(name), 1)
     state = algorithm.init(jax.random.key(0))
     tasks = rollout.sample_tasks(env, jax.random.key(1), 5)
-    points = np.asarray(embedding.embed(algorithm, env, state, tasks, jax.random.key(2), shape, 2))
+    points = embedding.observe(algorithm, env, state, tasks, jax.random.key(2), shape, 2).knowledge
     assert points.shape[:2] == (3, 5) and not np.ptp(points[0], axis=0).any()
     for step in (1, 2):
         assert len(np.unique(points[step], axis=0)) == 5

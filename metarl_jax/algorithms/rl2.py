@@ -150,6 +150,7 @@ def make(config: Rl2Config, env: MetaEnv | Suite, policy_config: PolicyConfig, i
             key_update, key_choice = jax.random.split(key_update)
             choice = choose(config.belief, key_choice, num_steps, shape[0] * shape[1])
             experience = experience._replace(noise=jnp.swapaxes(choice.noise, 0, 1), weight=choice.weight)
+            choice = choice._replace(noise=(), weight=())  # each trial has its own, on its device
         if virtual is not None:
             weight = jnp.repeat(virtual_tasks.weights(virtual), config.envs_per_task)
             experience = experience._replace(weight=weight)

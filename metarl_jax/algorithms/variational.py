@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -50,8 +50,8 @@ class Choice(NamedTuple):
 
     belief: Array  # [terms] int, steps whose beliefs are decoded
     decoded: Array  # [decoded] int, steps that they predict; each is followed by another
-    noise: Array  # [terms, B, latent], of B trials
-    weight: Array  # [B], of each trial, 1 in the mean of all; 0 where rewards are made up: those explain nothing
+    noise: Any  # [terms, B, latent], of B trials; () where trials have theirs with them
+    weight: Any  # [B], 1 in the mean of all, 0 where rewards are made up: those explain nothing; or () likewise
     key: Key  # of dropout
 
 

@@ -91,8 +91,7 @@ def run(argv: list[str]) -> int:
     name = f"online-{env.spec.name.replace('/', '-')}-iteration-{int(state.step)}-tasks-{options.tasks}-seed-{seed}"
     learning = differences(OnlineConfig(), options.online)
     learning = {f"online.{field}": value for field, value in learning.items()}
-    physics = {"physics": agent.physics} if agent.physics != config.physics else {}
-    name += spell(differences(own, settings) | learning | physics)
+    name += spell(differences(own, settings) | learning | agent.other_physics)
     console.print_online(report)
     out = options.out or agents.home(options.run)
     written = out / "eval" / f"{name}.json", out / "plots" / f"{name}.png"

@@ -12,7 +12,8 @@ import tyro
 from .. import rollout
 from ..errors import ConfigError, check_worlds
 from ..runs import agents, diagnosis, embedding, runlog
-from ..runs.diagnosis import Check, Seen
+from ..runs.diagnosis import Check
+from ..runs.embedding import Seen
 from ..runs.files import check_place
 from ..runs.metrics import read_metrics
 from ..runs.signals import interruptibly
@@ -94,7 +95,7 @@ def _report(options: DiagnoseOptions, loaded: Adapting) -> dict[str, Any]:
 
     def observe(env: MetaEnv | Suite, tasks: Any, key: Key, count: int) -> Seen:
         shape = (count, settings.episodes)
-        return diagnosis.observe(loaded.agent.algorithm, env, state, tasks, key, shape, settings.steps)
+        return embedding.observe(loaded.agent.algorithm, env, state, tasks, key, shape, settings.steps)
 
     with console.waiting(f"adapting to task {options.task} and to {num_trained} tasks of training"):
         mine = interruptibly(lambda: observe(member, repeated, key, options.repeats))

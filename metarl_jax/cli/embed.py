@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-import jax
 import numpy as np
 import tyro
 
@@ -67,12 +66,9 @@ def run(argv: list[str]) -> int:
             f"{config.algorithm.name} does not adapt in this run: of a task it knows what it knows of all."
         )
 
-    @jax.jit
-    def know(state: Any, tasks: Any, key: Any) -> Any:
-        return embedding.embed(algorithm, env, state, tasks, key, loaded.shape, settings.steps)
-
+    asked = algorithm, env, state, loaded.tasks, loaded.key, loaded.shape, settings.steps
     with console.waiting(f"adapting to {settings.tasks} tasks"):
-        points = interruptibly(lambda: np.asarray(know(state, loaded.tasks, loaded.key), np.float64))
+        points = interruptibly(lambda: embedding.observe(*asked).knowledge)
     found = embedding.Embedding(points, *embedding.describe_tasks(env, loaded.tasks, settings.tasks))
     rows = embedding.relations(found)
     embeddings.print_relations(rows, f"{config.preset}: correlation of what it knows with {settings.tasks} tasks")

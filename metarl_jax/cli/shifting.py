@@ -52,5 +52,4 @@ def evaluate_shift(options: Any, agent: Agent, asked: dict[str, Any]) -> int:
 def changes(agent: Agent, settings: SettledEvaluation) -> str:
     """What sets an evaluation apart from the run's own, as the end of a file's name."""
     changed = differences(agent.config.evaluation.following(agent.algorithm.adaptation), settings)
-    changed |= {"physics": agent.physics} if agent.physics != agent.config.physics else {}
-    return spell(changed)
+    return spell(changed | agent.other_physics)

@@ -67,6 +67,11 @@ class Agent:
         """What it observes and does."""
         return self.env.spec
 
+    @property
+    def other_physics(self) -> dict[str, str]:
+        """{"physics": ...} where its environments step on another backend than the run's; for names of files."""
+        return {"physics": self.physics} if self.physics != self.config.physics else {}
+
     def judge(self, actions: str = "sample", **changes: Any) -> Judge:
         """What `evaluate` asks; its arguments."""
         config = self._judged_config(changes)

@@ -8,22 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.spatial.distance
 
-from .. import evaluation
 from ..learning.adaptation import flatten
 from ..show.plots import student_t
-from ..types import Algorithm, EnvSpec, Key, MetaEnv, RunState, Suite, Task
-from .embedding import NEIGHBOURS
+from ..types import EnvSpec, RunState
+from .embedding import NEIGHBOURS, Seen
 from .metrics import Row
 
 ENOUGH = 19  # training tasks without which not one in twenty of them can be farther off
-
-
-class Seen(NamedTuple):
-    """N adaptations of K steps: to one task again and again, or to as many tasks."""
-
-    returns: np.ndarray  # [K + 1, N], undiscounted
-    surprise: np.ndarray  # [K + 1, N], estimates of the entropy of the actions
-    knowledge: np.ndarray  # [K + 1, N, D]; D is 0 where nothing adapts
 
 
 class Check(NamedTuple):
@@ -42,27 +33,6 @@ class Neighbour(NamedTuple):
     knowledge_distance: float | None
     knowledge_rank: int | None  # 1 is the nearest in what is known, of all training tasks
     return_after: float
-
-
-def observe(
-    algorithm: Algorithm,
-    env: MetaEnv | Suite,
-    state: RunState,
-    tasks: Task,
-    key: Key,
-    shape: tuple[int, int],
-    steps: int,
-) -> Seen:
-    """Adapts to N tasks with E episodes a step, `shape` being (N, E); see `evaluation.adaptation`."""
-
-    @jax.jit
-    def adapt(state: RunState, tasks: Task, key: Key) -> tuple[Any, ...]:
-        params, histories, curve = evaluation.adaptation(algorithm, env, state, tasks, key, shape, steps)
-        nothing = jnp.zeros((steps + 1, shape[0], 0))
-        knows = algorithm.knowledge
-        return curve.returns, curve.surprise, nothing if knows is None else jax.vmap(knows)(params, histories)
-
-    return Seen(*(np.asarray(x, np.float64) for x in adapt(state, tasks, key)))
 
 
 def slope(returns: np.ndarray) -> tuple[float, tuple[float, float]]:

@@ -4,15 +4,23 @@ import itertools
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import scipy.spatial.distance
 import scipy.stats
 
 from .. import evaluation
-from ..errors import ConfigError
-from ..types import Algorithm, Array, Key, MetaEnv, RunState, Suite, Task
+from ..types import Algorithm, Key, MetaEnv, RunState, Suite, Task
 
 NEIGHBOURS = 5
+
+
+class Seen(NamedTuple):
+    """N adaptations of K steps: to one task again and again, or to as many tasks."""
+
+    returns: np.ndarray  # [K + 1, N], undiscounted
+    surprise: np.ndarray  # [K + 1, N], estimates of the entropy of the actions
+    knowledge: np.ndarray  # [K + 1, N, D]; D is 0 where nothing adapts
 
 
 class Embedding(NamedTuple):
@@ -23,7 +31,7 @@ class Embedding(NamedTuple):
     families: list[str]  # [N], names of these environments
 
 
-def embed(
+def observe(
     algorithm: Algorithm,
     env: MetaEnv | Suite,
     state: RunState,
@@ -31,14 +39,17 @@ def embed(
     key: Key,
     shape: tuple[int, int],
     steps: int,
-) -> Array:
-    """What `algorithm` knows of N tasks after 0 to K = `steps` adaptation steps, `[K + 1, N, D]`; see `evaluation.adaptation`."""
-    if algorithm.knowledge is None:
-        raise ConfigError(
-            "nothing adapts in this algorithm: it knows nothing of one task that it does not know of all."
-        )
-    params, histories, _ = evaluation.adaptation(algorithm, env, state, tasks, key, shape, steps)
-    return jax.vmap(algorithm.knowledge)(params, histories)
+) -> Seen:
+    """Adapts to N tasks with E episodes a step, `shape` being (N, E); see `evaluation.adaptation`."""
+
+    @jax.jit
+    def adapt(state: RunState, tasks: Task, key: Key) -> tuple[Any, ...]:
+        params, histories, curve = evaluation.adaptation(algorithm, env, state, tasks, key, shape, steps)
+        nothing = jnp.zeros((steps + 1, shape[0], 0))
+        knows = algorithm.knowledge
+        return curve.returns, curve.surprise, nothing if knows is None else jax.vmap(knows)(params, histories)
+
+    return Seen(*(np.asarray(x, np.float64) for x in adapt(state, tasks, key)))
 
 
 def describe_tasks(env: MetaEnv | Suite, tasks: Task, num_tasks: int) -> tuple[list[np.ndarray], list[str]]:
