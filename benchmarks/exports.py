@@ -1,6 +1,7 @@
 """What stepping through Gymnasium's interface costs: `as_gymnasium` beside a jitted rollout, and the package's AsyncVectorEnv.
 
-`NUM_ENVS` worlds of Meta-World, goal shown, uniformly random actions; columns, in environment steps per second:
+`NUM_ENVS` worlds of Meta-World, goal shown, uniformly random actions, from a reset on, since worlds whose hands have come to touch
+something step more slowly; columns, in environment steps per second:
   rollout     a jitted rollout, the program that trains
   gymnasium   `as_gymnasium(name, NUM_ENVS)`, a call of `step` for each step, and `of_rollout`, its share
   async       the package's environments in gymnasium's AsyncVectorEnv, and `of_async`, how many times as fast `gymnasium` is
@@ -48,22 +49,22 @@ def _row(name: str) -> dict[str, Any]:
 
 def _rollout(env: Any) -> Callable[[], Any]:
     act, tasks = random_policy.make_act(env.spec), rollout.sample_tasks(env, jax.random.key(0), NUM_ENVS)
-    state = jax.jit(lambda key: rollout.start(env, tasks, key, (NUM_ENVS, 1)))(jax.random.key(0))
 
     @jax.jit
-    def run(state: rollout.RolloutState, key: jax.Array) -> Any:
+    def run(key: jax.Array) -> Any:
+        state = rollout.start(env, tasks, key, (NUM_ENVS, 1))
         _, transitions = rollout.collect(env, act, tasks, state, key, STEPS)
         return transitions.obs_t, transitions.reward_t, transitions.success_t
 
-    return lambda: jax.block_until_ready(run(state, jax.random.key(1)))
+    return lambda: jax.block_until_ready(run(jax.random.key(1)))
 
 
 def _gymnasium(env: Any) -> Callable[[], None]:
     worlds = MetaVectorEnv(env, NUM_ENVS, seed=0)
-    worlds.reset()
     actions = np.random.default_rng(0).uniform(-1, 1, (STEPS, NUM_ENVS, env.spec.action_dim)).astype(np.float32)
 
     def run() -> None:
+        worlds.reset(seed=0)
         for action in actions:
             worlds.step(action)
 
