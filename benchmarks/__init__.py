@@ -7,6 +7,7 @@ import contextlib
 import importlib
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ class Entry(NamedTuple):
     module: str
     summary: str
     budgeted: bool = False  # `measure(minutes, tell)` keeps to a time, and tells its rows as they become known
+    judges: bool = False  # `measure(runs)` takes runs
 
 
 BENCHMARKS = {
@@ -50,7 +52,9 @@ BENCHMARKS = {
         "accelerator", "on a GPU, in --minutes: right, stepping, one real result, training, where the time goes", True
     ),
     "optimum": Entry(
-        "optimum", "what RL^2 earns on bandits and tabular MDPs, beside classical players and the optimum"
+        "optimum",
+        "what RL^2 earns on bandits and tabular MDPs (--runs), beside classical players and the optimum",
+        judges=True,
     ),
     "off-policy": Entry(
         "off_policy", "SAC on HalfCheetah-v5: steps and updates per second, beside SBX where installed"
@@ -59,7 +63,9 @@ BENCHMARKS = {
 }
 
 
-def run(name: str, as_json: bool, out: Path | None, command: str, minutes: float | None = None) -> None:
+def run(
+    name: str, as_json: bool, out: Path | None, command: str, minutes: float | None = None, runs: Sequence[Path] = ()
+) -> None:
     """Measures, and prints a table or one JSON object: `machine`, `command`, `commit`, `rows`.
 
     Args:
@@ -68,13 +74,16 @@ def run(name: str, as_json: bool, out: Path | None, command: str, minutes: float
       out: directory for NAME.json, NAME.md and, of a benchmark that draws, NAME.png.
       command: what was typed, for the record.
       minutes: for a benchmark that keeps to a time.
+      runs: for a benchmark that takes runs.
 
     Raises:
-      ConfigError: there is no such benchmark, it keeps to no time, or `out` cannot be written.
+      ConfigError: there is no such benchmark, it keeps to no time or takes no runs, or `out` cannot be written.
     """
     entry = lookup(name, BENCHMARKS, "benchmark")
     if minutes is not None and not entry.budgeted:
         raise ConfigError(f"--minutes: {name} takes the time that it takes; leave it out.")
+    if runs and not entry.judges:
+        raise ConfigError(f"--runs: {name} takes no runs; leave them out.")
     if out is not None:
         _make_writable(out)  # now: measuring takes minutes
     with contextlib.redirect_stdout(sys.stderr):  # what anybody prints; the result alone belongs on standard output
@@ -82,7 +91,8 @@ def run(name: str, as_json: bool, out: Path | None, command: str, minutes: float
         if entry.budgeted:
             report = _run_budgeted(module, name, out, command, minutes)
         else:
-            report = Report(machine(), command, commit(), module.measure())
+            rows = module.measure(runs) if entry.judges else module.measure()
+            report = Report(machine(), command, commit(), rows)
             _write(report, out, name)
     print(report.to_json()) if as_json else report.print()
     if out is not None and hasattr(module, "draw"):

@@ -1,7 +1,7 @@
 """What stepping through Gymnasium's interface costs: `as_gymnasium` beside a jitted rollout, and the package's AsyncVectorEnv.
 
-`NUM_ENVS` worlds of Meta-World, goal shown, uniformly random actions, from a reset on, since worlds whose hands have come to touch
-something step more slowly; columns, in environment steps per second:
+`NUM_ENVS` worlds of Meta-World, goal shown, uniformly random actions, from a reset on in every timed run, since worlds step more
+slowly once hands touch something; columns, in environment steps per second:
   rollout     a jitted rollout, the program that trains
   gymnasium   `as_gymnasium(name, NUM_ENVS)`, a call of `step` for each step, and `of_rollout`, its share
   async       the package's environments in gymnasium's AsyncVectorEnv, and `of_async`, how many times as fast `gymnasium` is

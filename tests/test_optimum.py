@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from metarl_jax import presets
+from metarl_jax import presets, train
 from metarl_jax.benchmarks import optimum
 from metarl_jax.benchmarks.optimum import bandits, mdps
 
@@ -134,7 +134,7 @@ def test_figure(tmp_path):
 
 
 @pytest.mark.slow
-def test_measure(monkeypatch):
+def test_measure(monkeypatch, tmp_path):
     """A learner of a few iterations plays as well as its rows say that the others do."""
     for name, preset in list(presets.PRESETS.items()):
         if name in optimum.FIELDS:
@@ -144,6 +144,11 @@ def test_measure(monkeypatch):
     monkeypatch.setattr(optimum, "TASKS", 200)
     monkeypatch.setattr(optimum, "HOURS_ON_CPU", ())
     rows = optimum.measure()
+    run = train("bandit-rl2", iterations=3, algorithm__num_tasks=8, run_dir=tmp_path / "run")
+    (judged,) = [
+        row for row in optimum.measure([run.directory]) if (row["preset"], row["player"]) == ("bandit-rl2", "RL^2")
+    ]
+    assert "240 steps" in judged["note"] and judged["of_optimum"] == pytest.approx(0.75, abs=0.06)
     by_player = {(row["preset"], row["player"]): row for row in rows}
     assert len(by_player) == len(rows) == 7 + 4
     for preset, share, steps in (("bandit-rl2", 0.75, 160), ("mdp-rl2", 0.46, 1600)):

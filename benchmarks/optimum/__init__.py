@@ -1,6 +1,7 @@
 """What RL^2 learns on bandits and tabular MDPs (arXiv:1611.02779), beside classical players and the optimum, which is known.
 
-A preset is trained here, where that takes minutes, and all play the same tasks, which it has not seen. Columns:
+A preset is trained here, where that takes minutes, or a run of it is given (`--runs`); all play the same tasks, which it has not
+seen. Columns:
   preset         of the learner, whose tasks they are
   player         who plays
   total_return   of a trial, which begins with knowing nothing of the task: mean over tasks
@@ -11,8 +12,9 @@ A preset is trained here, where that takes minutes, and all play the same tasks,
 """
 
 import itertools
+import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,10 +23,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from ... import rollout
+from ...config import ExperimentConfig
 from ...envs import make
+from ...errors import ConfigError
 from ...evaluation import estimate
+from ...experiments.agent import Agent, load
 from ...presets import PRESETS
-from ...types import Array, Key, MetaEnv, RunState, Task
+from ...types import Algorithm, Array, Key, MetaEnv, RunState, Task
 from .. import figures
 from ..meta_iteration import MetaIteration
 from . import bandits, mdps
@@ -79,25 +84,61 @@ FIELDS = {"bandit-rl2": bandit_field, "mdp-rl2": mdp_field}  # by preset
 HOURS_ON_CPU = ("mdp-rl2",)  # there the others play alone
 
 
-def measure() -> list[dict[str, Any]]:
-    """A row for each player of each preset's tasks."""
-    return [row for preset in FIELDS for row in _rows(preset)]
+def measure(runs: Sequence[Path] = ()) -> list[dict[str, Any]]:
+    """A row for each player of each preset's tasks.
+
+    Args:
+      runs: of the presets, at most one of each, which are judged in place of being trained here.
+
+    Raises:
+      ConfigError: one is of another preset, or there are two of one.
+    """
+    agents = [load(run) for run in runs]
+    given = {agent.config.preset: _trained(agent, run) for agent, run in zip(agents, runs, strict=True)}
+    if len(given) < len(runs) or not given.keys() <= FIELDS.keys():
+        raise ConfigError(
+            f"--runs takes one run of each of {', '.join(FIELDS)}, not of {', '.join(a.config.preset for a in agents)}."
+        )
+    return [row for preset in FIELDS for row in _rows(preset, given.get(preset))]
 
 
-def _rows(preset: str) -> list[dict[str, Any]]:
+class Learner(NamedTuple):
+    """RL^2 as it has been trained."""
+
+    env: MetaEnv
+    algorithm: Algorithm
+    state: RunState
+    episodes: int  # of a trial
+    note: str  # how long it was trained
+
+
+def _trained(agent: Agent, run: Path) -> Learner:
+    summary = json.loads((run / "summary.json").read_text())
+    note = f"trained on {summary['env_steps']:,} steps in {summary['train_seconds']:.0f} s"
+    return Learner(agent.env, agent.algorithm, agent.state, agent.config.algorithm.episodes, note)
+
+
+def _train(config: ExperimentConfig) -> Learner:
+    run, start = MetaIteration(config), time.perf_counter()
+    for _ in range(config.iterations):
+        run()
+    note = f"trained on {config.iterations * run.env_steps:,} steps in {time.perf_counter() - start:.0f} s"
+    state = jax.tree.map(lambda x: x[0], run.states)
+    return Learner(run.env, run.algorithm, state, config.algorithm.episodes, note)
+
+
+def _rows(preset: str, learner: Learner | None) -> list[dict[str, Any]]:
     config = PRESETS[preset].config
     env = make(config.env, horizon=config.horizon)
     tasks = rollout.sample_tasks(env, jax.random.key(TASK_SEED), TASKS)
     players, optimum = FIELDS[preset](env, config.algorithm.episodes, tasks)
     notes = {OPTIMUM: f"in expectation {optimum:.4g}"}
-    if preset not in HOURS_ON_CPU or jax.default_backend() != "cpu":
-        run, start = MetaIteration(config), time.perf_counter()
-        for _ in range(config.iterations):
-            run()
-        seconds = time.perf_counter() - start
-        notes[LEARNER] = f"trained on {config.iterations * run.env_steps:,} steps in {seconds:.0f} s"
-        players = {LEARNER: learner(run, tasks)} | players
-    returns = {name: np.mean([play(seed) for seed in range(TRIALS)], axis=0) for name, play in players.items()}
+    if learner is None and (preset not in HOURS_ON_CPU or jax.default_backend() != "cpu"):
+        learner = _train(config)
+    if learner is not None:
+        notes[LEARNER] = learner.note
+        players = {LEARNER: play(learner, tasks)} | players
+    returns = {name: np.mean([player(seed) for seed in range(TRIALS)], axis=0) for name, player in players.items()}
     return [
         _row(preset, name, returns[name], returns[OPTIMUM]) | {"note": notes.get(name, "")}
         for name in sorted(returns, key=lambda name: returns[name].mean())
@@ -110,22 +151,22 @@ def _row(preset: str, player: str, returns: np.ndarray, optimal: np.ndarray) -> 
     return columns | {"of_optimum": mean / float(optimal.mean())}
 
 
-def learner(run: MetaIteration, tasks: Task) -> Callable[[int], np.ndarray]:
-    """The policy of a run, its actions drawn as in training: seed -> returns `[TASKS]` of one trial of each task."""
-    algorithm, state = run.algorithm, jax.tree.map(lambda x: x[0], run.states)
+def play(learner: Learner, tasks: Task) -> Callable[[int], np.ndarray]:
+    """Its actions drawn as in training: seed -> returns `[TASKS]` of one trial of each task."""
+    env, algorithm, state, episodes, _ = learner
     shape = (len(jax.tree.leaves(tasks)[0]), 1)
-    num_steps = run.config.algorithm.episodes * run.env.spec.horizon
 
     @jax.jit
-    def play(state: RunState, tasks: Task, key: Key) -> Array:
+    def trial(state: RunState, tasks: Task, key: Key) -> Array:
         key_start, key_run = jax.random.split(key)
         params = jax.tree.map(lambda x: jnp.broadcast_to(x, (shape[0], *x.shape)), algorithm.policy_params(state))
-        history = rollout.no_history(run.env.spec, shape, algorithm.init_carry(shape))
-        start = rollout.start(run.env, tasks, key_start, shape, history)
-        _, transitions = rollout.collect(run.env, algorithm.act(state, params), tasks, start, key_run, num_steps)
+        history = rollout.no_history(env.spec, shape, algorithm.init_carry(shape))
+        start = rollout.start(env, tasks, key_start, shape, history)
+        act = algorithm.act(state, params)
+        _, transitions = rollout.collect(env, act, tasks, start, key_run, episodes * env.spec.horizon)
         return transitions.reward_t.sum(axis=(1, 2))
 
-    return lambda seed: np.asarray(play(state, tasks, jax.random.key(seed)), np.float64)
+    return lambda seed: np.asarray(trial(state, tasks, jax.random.key(seed)), np.float64)
 
 
 def draw(rows: list[dict[str, Any]], path: Path) -> None:

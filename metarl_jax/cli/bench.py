@@ -24,6 +24,8 @@ class BenchOptions:
     """Directory that also gets NAME.json, NAME.md (a Markdown table) and, of benchmarks that draw, NAME.png."""
     minutes: float | None = None
     """Time that the accelerator's benchmark keeps to (8 where left out)."""
+    runs: tuple[Path, ...] = ()
+    """Directories of runs that `optimum` judges in place of training: one of each of its presets."""
 
 
 def run(argv: list[str]) -> int:
@@ -31,5 +33,6 @@ def run(argv: list[str]) -> int:
     options = parse(BenchOptions, argv)
     if options.minutes is not None and not 0.0 < options.minutes < float("inf"):
         raise ConfigError(f"--minutes must be positive and finite, not {options.minutes}.")
-    benchmarks.run(options.name, options.json, options.out, shlex.join(["metarl", "bench", *argv]), options.minutes)
+    command = shlex.join(["metarl", "bench", *argv])
+    benchmarks.run(options.name, options.json, options.out, command, options.minutes, options.runs)
     return 0
