@@ -12,7 +12,7 @@ import re
 import sys
 from pathlib import Path
 
-from trainings import RESULTS, estimate, load, markdown, overview, trainings
+from trainings import RESULTS, compared, estimate, load, markdown, overview, trainings
 
 from metarl_jax import names
 from metarl_jax.benchmarks.report import Report, show
@@ -151,6 +151,7 @@ def main(argv: list[str]) -> int:
 TABLES = {
     "overview": overview,
     "trainings": trainings,
+    "compared": compared,
     "measurements": measurements,
     "columns": columns,
     "tasks": tasks,

@@ -177,6 +177,26 @@ def overview(algorithms: str = "") -> str:
     return markdown(heads | {"seeds": "---:", "steps of each": "---:", "device": "---", "seconds": "---:"}, rows)
 
 
+def compared(name: str) -> str:
+    """The algorithms of a file beside each other: a column for each environment, after adaptation; intervals are over seeds."""
+    found = {(training.algorithm, training.config.env): training for training in read(name)}
+    envs = list(dict.fromkeys(env for _, env in found))
+    rows = []
+    for algorithm in (title for title in TITLES if any(title == key[0] for key in found)):
+        each = [found.get((algorithm, env)) for env in envs]
+        rows.append([TITLES[algorithm], *("" if training is None else _over_seeds(training) for training in each)])
+    sizes = {env: training for (_, env), training in found.items()}
+    heads = [f"`{env}`, {sizes[env].seeds} seeds, {_millions(sizes[env])} steps of each" for env in envs]
+    return markdown({"": "---"} | dict.fromkeys(heads, "---"), rows)
+
+
+def _over_seeds(training: Training) -> str:
+    """`before to after [low, high]`: means of the seeds, and Student's interval of that after adaptation."""
+    before, after = ([run[f"{training.what}_{when}"]["mean"] for run in training.runs] for when in ("before", "after"))
+    interval = stats.t.interval(0.95, len(after) - 1, np.mean(after), stats.sem(after))
+    return f"{estimate(np.mean(before), None)} to **{estimate(np.mean(after), interval)}**"
+
+
 def trainings(names: str = "") -> str:
     """What each seed came to in the files of these names, in all where there are none; below their commands."""
     return "\n".join(_detail(t) for t in read_all() if not names or t.file in names.split())
