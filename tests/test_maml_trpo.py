@@ -15,10 +15,10 @@ from jax.flatten_util import ravel_pytree
 from metarl_jax import rollout
 from metarl_jax.algorithms import make_algorithm
 from metarl_jax.algorithms.inner_loop import InnerLoop, InnerLoopConfig, Trial
-from metarl_jax.algorithms.maml_trpo import MamlTrpoConfig, adapted_loss, outer_step
+from metarl_jax.algorithms.maml_trpo import MamlTrpoConfig, adapted_dist, adapted_loss, outer_step
 from metarl_jax.learning import normalize
 from metarl_jax.learning.optim import init_run_state
-from metarl_jax.learning.trust_region import TrustRegionConfig, hessian_product, line_search, natural_step
+from metarl_jax.learning.trust_region import TrustRegionConfig, gauss_newton_product, line_search, natural_step
 from metarl_jax.networks import NetworkConfig
 from metarl_jax.policies import PolicyConfig, make_policy
 from metarl_jax.types import Kept, Params
@@ -50,14 +50,17 @@ def flat(tree):
     return np.asarray(ravel_pytree(tree)[0])
 
 
+def times(matrix, unravel):
+    """The product of a matrix and parameters."""
+    return lambda v: unravel(matrix @ ravel_pytree(v)[0])
+
+
 @pytest.mark.parametrize("damping", [0.0, 0.7])
 def test_natural_step_in_closed_form(quadratic, damping):
     """sqrt(2 delta / g' H^-1 g) H^-1 g, H with the damping; it reaches the border of the region."""
     gradient, hessian, params, unravel, measure = quadratic
     config = dataclasses.replace(EXACT, damping=damping, max_kl=0.03)
-    found = natural_step(
-        config, unravel(jnp.asarray(gradient)), lambda v: hessian_product(lambda p: measure(p)["kl"], params, v)
-    )
+    found = natural_step(config, unravel(jnp.asarray(gradient)), times(hessian, unravel))
     direction = np.linalg.solve(hessian + damping * np.eye(6), gradient)
     np.testing.assert_allclose(flat(found.step), np.sqrt(0.06 / (gradient @ direction)) * direction, rtol=1e-6)
     assert found.residual < 1e-5
@@ -71,9 +74,7 @@ def test_conjugate_gradients_are_cut_short(quadratic):
     """After k iterations the step lies in the k-th Krylov space, where it is the best one (here by a dense least squares)."""
     gradient, hessian, _, unravel, _ = quadratic
     found = natural_step(
-        dataclasses.replace(EXACT, cg_iterations=2),
-        unravel(jnp.asarray(gradient)),
-        lambda v: unravel(hessian @ ravel_pytree(v)[0]),
+        dataclasses.replace(EXACT, cg_iterations=2), unravel(jnp.asarray(gradient)), times(hessian, unravel)
     )
     basis = np.stack([gradient, hessian @ gradient], axis=1)
     direction = basis @ np.linalg.solve(basis.T @ hessian @ basis, basis.T @ gradient)
@@ -86,8 +87,8 @@ def test_conjugate_gradients_are_cut_short(quadratic):
 
 
 def test_no_gradient_no_step(quadratic):
-    _, _, params, unravel, measure = quadratic
-    found = natural_step(EXACT, unravel(jnp.zeros(6)), lambda v: hessian_product(lambda p: measure(p)["kl"], params, v))
+    _, hessian, _, unravel, _ = quadratic
+    found = natural_step(EXACT, unravel(jnp.zeros(6)), times(hessian, unravel))
     assert (flat(found.step) == 0.0).all() and found.residual == 0.0
 
 
@@ -97,10 +98,8 @@ def test_no_gradient_no_step(quadratic):
 )
 def test_line_search(quadratic, longest, limit, tries, size):
     """The KL of a part p of the natural step is p^2 of the whole one's: the first of 1, 0.8, 0.64 ... with p^2 <= limit."""
-    gradient, _, params, unravel, measure = quadratic
-    step = natural_step(
-        EXACT, unravel(jnp.asarray(gradient)), lambda v: hessian_product(lambda p: measure(p)["kl"], params, v)
-    ).step
+    gradient, hessian, params, unravel, measure = quadratic
+    step = natural_step(EXACT, unravel(jnp.asarray(gradient)), times(hessian, unravel)).step
     config = dataclasses.replace(EXACT, max_kl=0.01 * limit, max_tries=5)
     search = jax.jit(lambda longest: line_search(config, measure, params, measure(params), step, longest))(longest)
     assert (int(search.tries), bool(search.accepted)) == (tries, size > 0.0)
@@ -152,12 +151,7 @@ def make_problem(make_point):
         trial = jax.jit(lambda m: inner.run_trial(m, normalize.init(2), tasks, jax.random.key(3), (4, 3)))(meta)
 
         def dists(x):
-            meta = unravel(x)
-
-            def of_task(support, query):
-                return inner.policy.dist(inner.adapt(meta, meta["policy"], support)[0], query.context)
-
-            return jax.vmap(of_task)(trial.support, trial.query)
+            return adapted_dist(unravel(x), inner, trial.support, trial.query)
 
         def loss(x):
             return adapted_loss(unravel(x), inner, trial.support, trial.query)
@@ -169,19 +163,28 @@ def make_problem(make_point):
 
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("first_order", [False, True])
-def test_hessian_product_against_the_dense_hessian(make_problem, first_order):
-    """At the old parameters and elsewhere, where the KL has a gradient too."""
+def test_product_against_dense_matrices(make_problem, first_order):
+    """The KL's Hessian at the old parameters; elsewhere, where the KL has a gradient too, J' L J."""
     problem = make_problem(first_order)
+    old, unravel = problem.trial.query.dist, ravel_pytree(problem.trial.query.dist)[1]
 
-    def kl(x):
-        return problem.loss(x)[1]["kl"]
+    def outputs(x):
+        return ravel_pytree(problem.dists(x))[0]
 
-    both = jax.jit(lambda x, v: (jax.hessian(kl)(x), hessian_product(kl, x, v)))
+    def kl(y):
+        return jnp.mean(problem.inner.policy.distribution.kl(old, unravel(y)))
+
+    @jax.jit
+    def each(x, v):
+        jacobian, curvature = jax.jacrev(outputs)(x), jax.hessian(kl)(outputs(x))
+        hessian = jax.hessian(lambda x: problem.loss(x)[1]["kl"])(x)
+        return hessian @ v, jacobian.T @ curvature @ jacobian @ v, gauss_newton_product(outputs, kl, x, v)
+
     for seed, size in enumerate([0.0, 0.05]):
         direction, vector = jax.random.normal(jax.random.key(seed), (2, *problem.start.shape))
-        hessian, product = both(problem.start + size * direction, vector)
-        np.testing.assert_allclose(product, hessian @ vector, rtol=1e-8, atol=1e-10)
-        assert np.abs(product).max() > 1e-3
+        hessian, dense, product = each(problem.start + size * direction, vector)
+        np.testing.assert_allclose(product, dense, rtol=1e-8, atol=1e-10)
+        assert np.abs(product).max() > 1e-3 and np.allclose(product, hessian, rtol=1e-6, atol=1e-9) == (size == 0.0)
 
 
 @pytest.mark.usefixtures("x64")

@@ -4,16 +4,18 @@ import dataclasses
 from typing import ClassVar
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from .. import sharding
+from ..learning.distributions import Dist
 from ..learning.optim import init_run_state
-from ..learning.trust_region import TrustRegionConfig, hessian_product, line_search, natural_step
+from ..learning.trust_region import TrustRegionConfig, gauss_newton_product, line_search, natural_step
 from ..policies import PolicyConfig, make_policy
 from ..types import Algorithm, Array, Kept, Key, MetaEnv, Metrics, Params, RunState, Suite
 from .inner_loop import InnerLoop, InnerLoopConfig, Trial
 from .meta_learner import check_meta_gradient, check_task_chunks, default_task_chunks, make_meta_learner
-from .ppo_update import Batch, Rows, Weights, mean_metrics, mean_over_chunks, policy_loss
+from .ppo_update import Batch, Rows, Weights, clipped_loss, mean_metrics, mean_over_chunks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +83,12 @@ def outer_step(
         return jax.grad(loss, has_aux=True)(meta, rows)
 
     def product_of(rows: Rows, given: tuple[Params, Params]) -> tuple[Params, Metrics]:
-        return hessian_product(lambda meta: loss(meta, rows)[1]["kl"], *given), {}
+        support, query = rows
+
+        def kl(dist: Dist) -> Array:
+            return jnp.mean(inner.policy.distribution.kl(query.dist, dist))
+
+        return gauss_newton_product(lambda meta: adapted_dist(meta, inner, support, query), kl, *given), {}
 
     def product(vector: Params) -> Params:
         return mean_over_chunks(product_of, state.params, rows, (state.params, vector), chunks)[0]
@@ -120,9 +127,17 @@ def adapted_loss(meta: Params, inner: InnerLoop, support: list[Batch], query: Ba
       Mean over tasks of -E[pi / pi_old A], `[]`, and beside it what else there is to say of the policies.
     """
 
-    def task_loss(support: list[Batch], query: Batch) -> tuple[Array, Metrics]:
-        adapted, _ = inner.adapt(meta, meta["policy"], support)
-        return policy_loss(inner.policy, adapted, query, clip=float("inf"), weights=Weights(entropy=0.0, kl=0.0))
+    def task_loss(dist: Dist, query: Batch) -> tuple[Array, Metrics]:
+        return clipped_loss(inner.policy, dist, query, clip=float("inf"), weights=Weights(entropy=0.0, kl=0.0))
 
-    loss, parts = jax.vmap(task_loss)(support, query)
+    loss, parts = jax.vmap(task_loss)(adapted_dist(meta, inner, support, query), query)
     return loss.mean(), mean_metrics(parts)
+
+
+def adapted_dist(meta: Params, inner: InnerLoop, support: list[Batch], query: Batch) -> Dist:
+    """Action distributions of the adapted policies where the query round was, `[N, B]`; see `adapted_loss`."""
+
+    def of_task(support: list[Batch], query: Batch) -> Dist:
+        return inner.policy.dist(inner.adapt(meta, meta["policy"], support)[0], query.context)
+
+    return jax.vmap(of_task)(support, query)

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -56,9 +56,17 @@ class Search(NamedTuple):
     accepted: Array  # [] bool
 
 
-def hessian_product(fn: Callable[[Params], Array], params: Params, vector: Params) -> Params:
-    """H v, H the Hessian of `fn` at `params`: the derivative of its gradient along `vector` (Pearlmutter 1994)."""
-    return jax.jvp(jax.grad(fn), (params,), (vector,))[1]
+def gauss_newton_product(
+    outputs: Callable[[Params], Any], loss: Callable[[Any], Array], params: Params, vector: Params
+) -> Params:
+    """J' L J v: J the Jacobian of `outputs` at `params`, L the Hessian of `loss` there (Schraudolph 2002).
+
+    The Hessian of `loss(outputs(params))` times v where the gradient of `loss` is 0, as that of a KL is at the old policy: half
+    the work of differentiating the whole twice.
+    """
+    found, tangent = jax.jvp(outputs, (params,), (vector,))
+    curved = jax.jvp(jax.grad(loss), (found,), (tangent,))[1]
+    return jax.vjp(outputs, params)[1](curved)[0]
 
 
 def natural_step(config: TrustRegionConfig, gradient: Params, product: Callable[[Params], Params]) -> NaturalStep:
