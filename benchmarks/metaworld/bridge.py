@@ -44,9 +44,14 @@ def request(config: ExperimentConfig, adaptation: Adaptation, asked: Any) -> Req
     """What the options `asked` of `metarl evaluate --on metaworld` mean for a run that was trained to adapt so.
 
     Raises:
-      ConfigError: an unknown suite, split or evaluator, or a number out of range.
+      ConfigError: an unknown suite, split or evaluator, a number out of range, or a run whose belief reads what is not told.
     """
     name = run_name(config)
+    if getattr(config.algorithm, "next_obs", False):
+        raise ConfigError(
+            "the run's belief reads the observation after each step (algorithm.next_obs), and the package does not tell the one that "
+            "ends an episode: judge it natively, without --on metaworld."
+        )
     suite = host.full_name(asked.suite) if asked.suite else host.suite_of(name)
     kinds = lookup(asked.evaluator or "per-goal", EVALUATORS, "evaluator")
     own = config.evaluation.following(adaptation)

@@ -164,6 +164,12 @@ def test_labels_are_those_of_training(config):
     assert bridge.label_names(parse(env), _spec(49), wanted)[:2] == ("reach-v3", "push-v3")
 
 
+def test_a_belief_that_reads_what_is_not_told(config, tiny_algorithms):
+    pearl = dataclasses.replace(config, algorithm=dataclasses.replace(tiny_algorithms["pearl"], next_obs=True))
+    with pytest.raises(ConfigError, match="algorithm.next_obs"):
+        bridge.request(pearl, STEP, EvaluateOptions(Path("run")))
+
+
 def test_runs_without_a_suite_of_the_package(config):
     for env, words in (("cheetah-dir", "cheetah-dir"), ("metaworld/reach-v3+push-v3", "--suite")):
         with pytest.raises(ConfigError, match=words):
