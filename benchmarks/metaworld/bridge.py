@@ -49,8 +49,8 @@ def request(config: ExperimentConfig, adaptation: Adaptation, asked: Any) -> Req
     name = run_name(config)
     if getattr(config.algorithm, "next_obs", False):
         raise ConfigError(
-            "the run's belief reads the observation after each step (algorithm.next_obs), and the package does not tell the one that "
-            "ends an episode: judge it natively, without --on metaworld."
+            "the run's belief reads the observation after each step (algorithm.next_obs), and the package does not tell the one "
+            "that ends an episode: judge it natively, without --on metaworld."
         )
     suite = host.full_name(asked.suite) if asked.suite else host.suite_of(name)
     kinds = lookup(asked.evaluator or "per-goal", EVALUATORS, "evaluator")

@@ -166,7 +166,7 @@ def test_labels_are_those_of_training(config):
 
 def test_a_belief_that_reads_what_is_not_told(config, tiny_algorithms):
     pearl = dataclasses.replace(config, algorithm=dataclasses.replace(tiny_algorithms["pearl"], next_obs=True))
-    with pytest.raises(ConfigError, match="algorithm.next_obs"):
+    with pytest.raises(ConfigError, match=r"algorithm\.next_obs"):
         bridge.request(pearl, STEP, EvaluateOptions(Path("run")))
 
 
