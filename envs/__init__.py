@@ -218,10 +218,11 @@ def make(name: str, *, physics: str = "auto", horizon: int | None = None, split:
       split: which tasks `sample_task` draws from, for families with a fixed set of them.
 
     Raises:
-      ConfigError: unknown name or backend, backend or package not installed, or horizon < 1.
+      ConfigError: unknown name, backend or split, backend or package not installed, or horizon < 1.
     """
     if horizon is not None and horizon < 1:
         raise ConfigError(f"horizon must be at least 1, not {horizon}.")
+    lookup(split, dict.fromkeys(("train", "test")), "split")
     if name.startswith("metaworld/"):
         return _module("metaworld").make(name, physics, horizon, split)
     family = name.removesuffix("/one-hot")

@@ -161,6 +161,8 @@ def with_fields(config: ExperimentConfig, fields: Mapping[str, Any]) -> Experime
     algorithm = fields.get("algorithm", config.algorithm)
     if isinstance(algorithm, str):
         algorithm = find_algorithm(algorithm).config
+    if not dataclasses.is_dataclass(algorithm):
+        raise ConfigError(f"algorithm must be the name of one, or its configuration, not {algorithm!r}.")
     data = json.loads(to_json(dataclasses.replace(config, algorithm=algorithm)))
     for name, value in fields.items():
         *above, last = name.split(".")

@@ -47,15 +47,16 @@ def find(group: str, name: str) -> Any:
     Raises:
       ConfigError: there is nothing in that place, or it cannot be imported.
     """
-    place = named(group).get(name, name)
-    return load(place) if ":" in place else None
+    if name in named(group):
+        return load(named(group)[name])
+    return load(name) if ":" in name else None
 
 
 def load(place: str) -> Any:
     """The object at `module:attribute`; modules in the folder where the command runs are found too.
 
     Raises:
-      ConfigError: there is none, or a module that it takes is missing.
+      ConfigError: there is none, or its module cannot be imported.
     """
     if not re.fullmatch(r"\w+(\.\w+)*:\w+(\.\w+)*", place):
         raise ConfigError(f"{place!r} is no place of something in Python: write my_package.my_module:name.")
@@ -64,5 +65,5 @@ def load(place: str) -> Any:
     module, _, attribute = place.partition(":")
     try:
         return operator.attrgetter(attribute)(importlib.import_module(module))
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"cannot load {place!r}: {error}.") from error
+    except Exception as error:  # whatever happens where another package's module runs
+        raise ConfigError(f"cannot load {place!r}: {type(error).__name__}: {error}.") from error

@@ -139,6 +139,7 @@ def test_seeds_are_runs_of_their_own(tmp_path, trained):
         ({"algorithm": "mamlppo"}, "did you mean 'maml-ppo'"),
         ({"algorithm.num_tasks": 0}, "at least 1"),
         ({"seed": np.arange(2)}, "plain numbers"),
+        ({"algorithm": 3}, "algorithm must be the name of one"),
     ],
 )
 def test_fields_that_are_none(fields, words):
@@ -243,6 +244,16 @@ def test_what_a_policy_is_not_to_be_asked(make_agent):
         make_agent("ppo").begin().act(np.zeros(2), actions="best")
     with pytest.raises(ConfigError, match="rl2 remembers here"):
         make_agent("rl2").act(np.zeros(2))
+    agent = make_agent("maml-ppo")
+    policy = agent.begin()
+    policy.act(np.zeros(2))
+    for shape in ((), (1,), (3,), (4, 1)):
+        for ask in (agent.act, policy.act, lambda obs: policy.observe(obs, 0.0, False)):
+            with pytest.raises(ConfigError, match=r"obs must have the shape \[(\.\.\., )?2\], not"):
+                ask(np.zeros(shape))
+    for task in (1.5, np.zeros(3), [0.1, 0.2]):
+        with pytest.raises(ConfigError, match="has the shapes"):
+            agent.adapt(agent.env, task)
 
 
 @pytest.mark.parametrize("name", ["ppo", "sac"])
@@ -299,7 +310,7 @@ def test_a_task_by_number_or_as_data(trained, monkeypatch, make_point):
     assert np.shape(found) == (4, 2)
     np.testing.assert_array_equal(np.sort(found, axis=0)[:, 0], [5.0, 10.0, 15.0, 20.0])
     np.testing.assert_array_equal(found[0][0], found[0][1])
-    curve = agent.adapt(Paying(None), np.float32(7.0), episodes=3, steps=2).curve
+    curve = agent.adapt(Paying(jnp.arange(9.0)), np.float32(7.0), episodes=3, steps=2).curve
     np.testing.assert_array_equal(curve.returns, [35.0, 35.0, 35.0])
     with pytest.raises(ConfigError, match=r"task must lie in \[0, 3\]"):
         agent.adapt(task=4)

@@ -142,6 +142,27 @@ def test_discrete_actions():
     np.testing.assert_array_equal(worlds.step(np.array([1, 4, 0]))[1], [1.0, 1.0, 0.0])
     with pytest.raises(ConfigError, match=r"actions must have the shape \(3,\), not \(2,\)"):
         worlds.step(np.zeros(2))
+    for bad in ([0, 1, 5], [0, -1, 2], [0.0, 1.0, 2.0]):
+        with pytest.raises(ConfigError, match=r"whole numbers in \[0, 5\)"):
+            worlds.step(np.array(bad))
+
+
+def test_actions_that_are_no_numbers(points):
+    points.reset()
+    actions = points.action_space.sample()
+    actions[0, 0] = np.nan
+    with pytest.raises(ConfigError, match="must be finite"):
+        points.step(actions)
+
+
+def test_a_single_world_waits_for_reset():
+    world = MetaSingleEnv(envs.make("bandit/5", horizon=2), seed=0)
+    world.reset()
+    assert [world.step(0)[3] for _ in range(2)] == [False, True]
+    with pytest.raises(gymnasium.error.ResetNeeded):
+        world.step(0)
+    world.reset()
+    assert not world.step(0)[3]
 
 
 @pytest.mark.parametrize("name", ["point", "bandit/5"])

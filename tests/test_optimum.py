@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 from fractions import Fraction
+from pathlib import Path
 
 import matplotlib.image
 import numpy as np
@@ -12,6 +13,8 @@ import scipy.stats
 from metarl_jax import presets, train
 from metarl_jax.benchmarks import optimum
 from metarl_jax.benchmarks.optimum import bandits, mdps
+from metarl_jax.config import with_fields
+from metarl_jax.errors import ConfigError
 
 PUBLISHED = {  # 5 arms, 10 pulls (arXiv:1611.02779, table 1): means over 1,000 bandits
     "random": (5.0, bandits.at_random),
@@ -131,6 +134,27 @@ def test_figure(tmp_path):
     assert rows[0]["low"] < 5.5 < rows[0]["high"]
     optimum.draw(rows, tmp_path / "optimum.png")
     assert matplotlib.image.imread(tmp_path / "optimum.png").ndim == 3
+
+
+@pytest.mark.parametrize(
+    ("preset", "fields", "given", "words"),
+    [
+        ("nav-maml", {}, (), "takes one run of each of bandit-rl2, mdp-rl2; run is one of nav-maml"),
+        ("bandit-rl2", {}, ("bandit-rl2",), "takes one run of each"),
+        (
+            "bandit-rl2",
+            {"env": "bandit/10"},
+            (),
+            "with env bandit/10; the optimum is known for that of its preset, bandit/5",
+        ),
+        ("bandit-rl2", {"horizon": 20}, (), "with horizon 20"),
+        ("mdp-rl2", {"algorithm.episodes": 5}, (), "with algorithm.episodes 5"),
+        ("bandit-rl2", {"algorithm": "ppo"}, (), "with algorithm ppo"),
+    ],
+)
+def test_runs_that_are_not_judged(preset, fields, given, words):
+    with pytest.raises(ConfigError, match=words):
+        optimum._check(with_fields(presets.PRESETS[preset].config, fields), Path("run"), given)
 
 
 @pytest.mark.slow

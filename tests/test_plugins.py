@@ -118,8 +118,9 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", [*sys.path])
     (tmp_path / "my_worlds.py").write_text(MODULE)
     (tmp_path / "my_broken.py").write_text("import nothing_of_that_name")
+    (tmp_path / "my_failure.py").write_text("1 / 0")
     yield tmp_path
-    for name in ("my_worlds", "my_broken"):
+    for name in ("my_worlds", "my_broken", "my_failure"):
         sys.modules.pop(name, None)
 
 
@@ -140,6 +141,7 @@ def test_a_function_by_its_place(folder):
         ("my_worlds:make_few", r"must be a function \(name, \*, physics, horizon, split\)"),
         ("my_worlds:make_long", "made 20 steps per episode of the horizon 4"),
         ("my_worlds:make_nothing", "made None, which is no MetaEnv"),
+        ("my_failure:make", "cannot load 'my_failure:make': ZeroDivisionError"),
     ],
 )
 def test_places_with_nothing_to_make(folder, name, words):
@@ -174,6 +176,15 @@ def test_algorithms_that_are_none(monkeypatch, found, words):
     monkeypatch.setattr(plugins, "load", lambda place: found)
     with pytest.raises(ConfigError, match=words):
         find_algorithm("theirs:ENTRY")
+
+
+def test_an_entry_point_that_is_no_place(monkeypatch):
+    plugins.named.cache_clear()
+    monkeypatch.setattr(importlib.metadata, "entry_points", points(("theirs", "their_package")))
+    for find in (make, find_algorithm):
+        with pytest.raises(ConfigError, match="'their_package' is no place"):
+            find("theirs")
+    plugins.named.cache_clear()
 
 
 def test_names_that_meet(monkeypatch):

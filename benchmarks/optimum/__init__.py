@@ -12,11 +12,10 @@ seen. Columns:
 """
 
 import itertools
-import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +28,7 @@ from ...errors import ConfigError
 from ...evaluation import estimate
 from ...experiments.agent import Agent, load
 from ...presets import PRESETS
+from ...runs.files import read_json
 from ...types import Algorithm, Array, Key, MetaEnv, RunState, Task
 from .. import figures
 from ..meta_iteration import MetaIteration
@@ -91,14 +91,14 @@ def measure(runs: Sequence[Path] = ()) -> list[dict[str, Any]]:
       runs: of the presets, at most one of each, which are judged in place of being trained here.
 
     Raises:
-      ConfigError: one is of another preset, or there are two of one.
+      ConfigError: there is no such run, it has not ended, it is of another preset or of other trials than these, or there are two
+        of one preset.
     """
-    agents = [load(run) for run in runs]
-    given = {agent.config.preset: _trained(agent, run) for agent, run in zip(agents, runs, strict=True)}
-    if len(given) < len(runs) or not given.keys() <= FIELDS.keys():
-        raise ConfigError(
-            f"--runs takes one run of each of {', '.join(FIELDS)}, not of {', '.join(a.config.preset for a in agents)}."
-        )
+    given: dict[str, Learner] = {}
+    for run in runs:
+        agent = load(run)
+        _check(agent.config, run, given)
+        given[agent.config.preset] = _trained(agent, run)
     return [row for preset in FIELDS for row in _rows(preset, given.get(preset))]
 
 
@@ -112,8 +112,32 @@ class Learner(NamedTuple):
     note: str  # how long it was trained
 
 
+class _Summary(TypedDict):
+    """What is read of summary.json."""
+
+    env_steps: int
+    train_seconds: float
+
+
+def _check(config: ExperimentConfig, run: Path, given: Container[str]) -> None:
+    """ConfigError where a run is not to be judged here."""
+    if config.preset not in FIELDS or config.preset in given:
+        raise ConfigError(f"--runs takes one run of each of {', '.join(FIELDS)}; {run} is one of {config.preset}.")
+    preset = PRESETS[config.preset].config
+    for name, own, asked in (
+        ("env", config.env, preset.env),
+        ("horizon", config.horizon, preset.horizon),
+        ("algorithm", config.algorithm.name, preset.algorithm.name),
+        ("algorithm.episodes", getattr(config.algorithm, "episodes", None), preset.algorithm.episodes),
+    ):
+        if own != asked:
+            raise ConfigError(
+                f"{run} was trained with {name} {own}; the optimum is known for that of its preset, {asked}."
+            )
+
+
 def _trained(agent: Agent, run: Path) -> Learner:
-    summary = json.loads((run / "summary.json").read_text())
+    summary = read_json(run / "summary.json", _Summary)
     note = f"trained on {summary['env_steps']:,} steps in {summary['train_seconds']:.0f} s"
     return Learner(agent.env, agent.algorithm, agent.state, agent.config.algorithm.episodes, note)
 

@@ -193,7 +193,10 @@ def make(name: str, physics: str, horizon: int | None, split: str) -> GymnasiumE
     horizon = horizon or spec.max_episode_steps
     if horizon is None:
         raise ConfigError(f"{name!r} has no time limit: give one with --horizon.")
-    return GymnasiumEnv(name, lambda size: _make_vector(gymnasium, spec, size, horizon), horizon)
+    try:
+        return GymnasiumEnv(name, lambda size: _make_vector(gymnasium, spec, size, horizon), horizon)
+    except (gymnasium.error.Error, ImportError) as error:  # it is registered, but what it needs is not installed
+        raise ConfigError(f"{name!r} cannot be made: {error}") from error
 
 
 def _make_vector(gymnasium: Any, spec: Any, size: int, horizon: int) -> Any:

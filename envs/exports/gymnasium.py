@@ -126,9 +126,7 @@ class MetaVectorEnv(VectorEnv):
         """See `VectorEnv`; `actions` are `[N, action_dim]`, or `[N]` where they are discrete."""
         if self._state is None:
             raise ResetNeeded("call reset() before step(), also after set_tasks().")
-        actions = np.asarray(actions, self.single_action_space.dtype)
-        if actions.shape != self.action_space.shape:
-            raise ConfigError(f"actions must have the shape {self.action_space.shape}, not {actions.shape}.")
+        actions = self._checked(np.asarray(actions))
         self._draws += 1
         self._state, obs, said = self._advance(self._state, self._tasks, actions, self._key, self._draws)
         obs, said = jax.device_get((obs, said))
@@ -144,6 +142,17 @@ class MetaVectorEnv(VectorEnv):
         """Lets the worlds go."""
         self._state = None
 
+    def _checked(self, actions: np.ndarray) -> np.ndarray:
+        """`actions`; ConfigError where they are none."""
+        if actions.shape != self.action_space.shape:
+            raise ConfigError(f"actions must have the shape {self.action_space.shape}, not {actions.shape}.")
+        if self._env.spec.discrete:
+            if actions.dtype.kind not in "iu" or not ((actions >= 0) & (actions < self._env.spec.action_dim)).all():
+                raise ConfigError(f"actions must be whole numbers in [0, {self._env.spec.action_dim}), not {actions}.")
+        elif not np.isfinite(actions).all():
+            raise ConfigError(f"actions must be finite, not {actions}.")
+        return actions.astype(self.single_action_space.dtype)
+
     def _take(self, tasks: Task) -> None:
         self._tasks, self._about_tasks = tasks, _describe(self._env, tasks, self.num_envs)
 
@@ -157,6 +166,7 @@ class MetaSingleEnv(gymnasium.Env):
 
     def __init__(self, env: MetaEnv | Suite, seed: int | None = None):
         self.worlds = MetaVectorEnv(env, 1, seed)
+        self._over = False
         self.observation_space, self.action_space = (
             self.worlds.single_observation_space,
             self.worlds.single_action_space,
@@ -168,13 +178,17 @@ class MetaSingleEnv(gymnasium.Env):
         """See `MetaVectorEnv.reset`."""
         super().reset(seed=seed)
         obs, infos = self.worlds.reset(seed=seed, options=options)
+        self._over = False
         return obs[0], _of_one(infos)
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """See `gymnasium.Env`."""
+        if self._over:
+            raise ResetNeeded("the episode has ended: call reset() before step().")
         obs, reward, terminated, truncated, infos = self.worlds.step(np.asarray(action)[None])
         info = _of_one(infos)
-        if terminated[0] or truncated[0]:
+        self._over = bool(terminated[0] or truncated[0])
+        if self._over:
             obs, info = infos["final_obs"], info | _of_one(infos["final_info"])
         return obs[0], float(reward[0]), bool(terminated[0]), bool(truncated[0]), info
 

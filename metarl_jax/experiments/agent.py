@@ -19,7 +19,7 @@ from ..runs.judging import Judge
 from ..runs.signals import interruptibly
 from ..types import Algorithm, Array, EnvSpec, History, Key, MetaEnv, Params, RunState, Suite, Task
 from .parts import check_fits, make_env, make_judged_env, restore
-from .task_policy import Functions, TaskPolicy
+from .task_policy import Functions, TaskPolicy, checked_obs
 
 
 def load(run: str | Path, checkpoint: str = "latest", physics: str | None = None) -> "Agent":
@@ -140,13 +140,13 @@ class Agent:
           `[..., action_dim]`, or integers `[...]` where actions are discrete.
 
         Raises:
-          ConfigError: the policy has a memory, or a belief, for which there is `begin`.
+          ConfigError: an observation of another size; the policy has a memory, or a belief, for which there is `begin`.
         """
         if self._functions.remembers:
             raise ConfigError(
                 f"{self.config.algorithm.name} remembers here what it has seen: act by agent.begin() or adapt()."
             )
-        obs = np.asarray(obs, np.float32)
+        obs = checked_obs(obs, self.spec.obs_dim)
         batch = obs.reshape(1, -1, obs.shape[-1])
         params = jax.tree.map(lambda x: x[None], self.algorithm.policy_params(self.state))
         history = rollout.no_history(self.spec, batch.shape[:2])
@@ -199,6 +199,7 @@ class Agent:
             act={actions: act_by(actions) for actions in ACTIONS},
             adapt=functools.partial(jax.jit(algorithm.adapt), self._state) if learns else None,
             remembers=bool(jax.tree.leaves(self._nothing.carry)),
+            obs_dim=self.spec.obs_dim,
         )
 
 
@@ -209,7 +210,13 @@ def _find(env: MetaEnv | Suite, task: int | Task, settings: EvaluationConfig) ->
             raise ConfigError(
                 f"{env.spec.name!r} is a suite: name a task by its number, or take one of its environments."
             )
-        return env, jax.tree.map(jnp.asarray, task)
+        wanted = jax.eval_shape(
+            lambda key: rollout.row(env, rollout.sample_tasks(env, key, 1), 0)[1], jax.random.key(0)
+        )
+        shapes, right = (jax.tree.map(np.shape, tree) for tree in (task, wanted))
+        if shapes != right:
+            raise ConfigError(f"a task of {env.spec.name!r} has the shapes {right}, not {shapes}: see env.sample_task.")
+        return env, jax.tree.map(lambda x, like: jnp.asarray(x, like.dtype), task, wanted)
     rollout.check_num_tasks(env, settings.tasks, "evaluation.tasks")
     if not 0 <= task < settings.tasks:
         raise ConfigError(

@@ -20,6 +20,7 @@ class Functions(NamedTuple):
     act: dict[str, Callable[..., tuple[Any, ActionSample]]]
     adapt: Callable[[Params, Transition], Params] | None  # None where what is observed changes no parameters
     remembers: bool  # whether a policy must see every step
+    obs_dim: int
 
 
 class TaskPolicy:
@@ -63,13 +64,14 @@ class TaskPolicy:
           actions: `sample`, a draw, as in training and as `adapt` wants it, or `mode`, the most likely.
 
         Raises:
-          ConfigError: of a policy with a memory, where it has not been told what came of its last action.
+          ConfigError: an observation of another shape; of a policy with a memory, where it has not been told what came of its
+            last action.
         """
         if self._functions.remembers and self._acted is not None:
             raise ConfigError(
                 "this policy has a memory: tell it by observe() what came of its action before it acts again."
             )
-        obs = _batch(obs)
+        obs = self._batch(obs)
         act = lookup(actions, self._functions.act, "choice of actions")
         carry, sample = jax.device_get(act(self.params, obs, self._history, self._key, self._draws))
         self._draws += 1
@@ -86,10 +88,11 @@ class TaskPolicy:
           truncated: whether a time limit did.
 
         Raises:
-          ConfigError: there has been no action since the last call.
+          ConfigError: an observation of another shape, or there has been no action since the last call.
         """
         if self._acted is None:
             raise ConfigError("nothing was done since observe() was called last: act first.")
+        obs_t = self._batch(obs)
         (obs_tm1, carry, sample), self._acted = self._acted, None
         last = terminated or truncated
         self._return += float(reward)
@@ -106,7 +109,7 @@ class TaskPolicy:
                 reward_t=after.reward,
                 terminated_t=_one(terminated, bool),
                 last_t=after.last,
-                obs_t=_batch(obs),
+                obs_t=obs_t,
                 time_tm1=_one(self._time, np.int32),
                 return_t=_one(self._return, np.float32),
                 success_t=_one(False, bool),
@@ -132,9 +135,17 @@ class TaskPolicy:
         self._experience = []
         self._history = self._first
 
+    def _batch(self, obs: Any) -> np.ndarray:
+        """`[1, 1, obs_dim]`."""
+        return checked_obs(obs, self._functions.obs_dim, one=True)[None, None]
 
-def _batch(obs: Any) -> Any:
-    return np.asarray(obs, np.float32)[None, None]
+
+def checked_obs(obs: Any, obs_dim: int, one: bool = False) -> np.ndarray:
+    """`obs` `[..., obs_dim]` as numbers, `[obs_dim]` where it must be `one`; ConfigError where it is not."""
+    obs = np.asarray(obs, np.float32)
+    if obs.shape[-1:] != (obs_dim,) or (one and obs.ndim > 1):
+        raise ConfigError(f"obs must have the shape [{'' if one else '..., '}{obs_dim}], not {list(obs.shape)}.")
+    return obs
 
 
 def _one(value: Any, dtype: Any) -> Any:

@@ -228,6 +228,16 @@ def test_bad_names(name, physics, words):
         make(name, physics=physics)
 
 
+def test_what_needs_another_package(monkeypatch):
+    def lacking():
+        raise gymnasium.error.DependencyNotInstalled("Box2D is not installed")
+
+    spec = gymnasium.envs.registration.EnvSpec("Lacking-v0", lacking, max_episode_steps=3)
+    monkeypatch.setitem(gymnasium.registry, "Lacking-v0", spec)
+    with pytest.raises(ConfigError, match="'gymnasium/Lacking-v0' cannot be made: Box2D is not installed"):
+        make("gymnasium/Lacking-v0")
+
+
 def test_no_time_limit(monkeypatch):
     monkeypatch.setitem(gymnasium.registry, "Counter-v0", gymnasium.envs.registration.EnvSpec("Counter-v0", Counter))
     with pytest.raises(ConfigError, match="has no time limit: give one with --horizon"):

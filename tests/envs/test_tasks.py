@@ -68,6 +68,8 @@ def test_make():
     assert make("cheetah-dir", horizon=7, physics="mujoco").spec.horizon == 7
     with pytest.raises(ConfigError, match="did you mean 'cheetah-dir'"):
         make("cheetah-dri")
+    with pytest.raises(ConfigError, match="unknown split 'tset': did you mean 'test'"):
+        make("point/pearl", split="tset")
     with pytest.raises(ConfigError, match="horizon"):
         make("cheetah-dir", horizon=0)
     assert isinstance(make("hopper-v5"), LocomotionEnv)
