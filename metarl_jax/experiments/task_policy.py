@@ -135,7 +135,7 @@ class TaskPolicy:
         self._experience = []
         self._history = self._first
 
-    def _batch(self, obs: Any) -> np.ndarray:
+    def _batch(self, obs: Any) -> Any:
         """`[1, 1, obs_dim]`."""
         return checked_obs(obs, self._functions.obs_dim, one=True)[None, None]
 
