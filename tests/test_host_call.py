@@ -51,7 +51,7 @@ def test_what_the_function_raises_is_told():
         raise ValueError("worlds apart")
 
     def call(x):
-        return host_call("fails", fails, jax.ShapeDtypeStruct((), float), x, keep=KEEP)
+        return host_call("fails", fails, jax.ShapeDtypeStruct((), "float32"), x, keep=KEEP)
 
     with pytest.raises(jax.errors.JaxRuntimeError, match="worlds apart"):
         jax.block_until_ready(jax.jit(call)(jnp.zeros(3)))

@@ -52,8 +52,8 @@ def test_no_callback_in_an_iteration(env_name, physics, name, tiny_algorithms, p
 def test_the_words_are_those_of_callbacks():
     """Such calls are found where they are."""
     env = make("cheetah-dir", physics="mujoco")
-    state = jax.eval_shape(env.reset, jax.random.key(0), jax.ShapeDtypeStruct((), float))[0]
+    state = jax.eval_shape(env.reset, jax.random.key(0), jax.ShapeDtypeStruct((), "float32"))[0]
     action = jax.ShapeDtypeStruct((6,), "float32")
-    ours = jax.jit(env.step).lower(state, action, jax.ShapeDtypeStruct((), float)).as_text()
+    ours = jax.jit(env.step).lower(state, action, jax.ShapeDtypeStruct((), "float32")).as_text()
     jaxs = jax.jit(lambda x: jax.pure_callback(lambda x: x, x, x)).lower(action).as_text()
     assert all(any(word in program for word in CALLBACKS) for program in (ours, jaxs))
