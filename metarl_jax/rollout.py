@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from . import sharding
 from .errors import ConfigError, nearest_multiples
@@ -65,6 +66,18 @@ def sample_tasks(env: MetaEnv | Suite, key: Key, num_tasks: int) -> Task:
     rounds = jax.random.split(key, -(-num_tasks // size))
     order = jax.vmap(lambda k: jax.random.permutation(k, size))(rounds).ravel()[:num_tasks]
     return sharding.split_tasks(jax.tree.map(lambda x: x[order], env.tasks))
+
+
+def checked_tasks(given: Task, wanted: Task, subject: str, theirs: str) -> Task:
+    """`given` in the types of `wanted`, arrays or what `jax.eval_shape` says of them; a message has `subject` and `theirs`.
+
+    Raises:
+      ConfigError: they have other shapes.
+    """
+    shapes, right = (jax.tree.map(np.shape, tree) for tree in (given, wanted))
+    if shapes != right:
+        raise ConfigError(f"{subject} the shapes {shapes}, those of {theirs} {right}.")
+    return jax.tree.map(lambda x, like: jnp.asarray(x, like.dtype), given, wanted)
 
 
 def no_history(spec: EnvSpec, shape: tuple[int, int], carry: Any = ()) -> History:

@@ -99,10 +99,7 @@ class MetaVectorEnv(VectorEnv):
           ConfigError: they are not.
         """
         wanted = jax.eval_shape(self._draw, jax.random.key(0))
-        shapes, right = (jax.tree.map(np.shape, tree) for tree in (tasks, wanted))
-        if shapes != right:
-            raise ConfigError(f"these tasks have the shapes {shapes}, those of draw_tasks() have {right}.")
-        self._take(jax.tree.map(lambda x, like: jnp.asarray(x, like.dtype), tasks, wanted))
+        self._take(rollout.checked_tasks(tasks, wanted, "these tasks have", "draw_tasks() have"))
         self._tasks_are_given, self._state = True, None
 
     def reset(

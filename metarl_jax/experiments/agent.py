@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from .. import evaluation, rollout
@@ -213,10 +212,7 @@ def _find(env: MetaEnv | Suite, task: int | Task, settings: EvaluationConfig) ->
         wanted = jax.eval_shape(
             lambda key: rollout.row(env, rollout.sample_tasks(env, key, 1), 0)[1], jax.random.key(0)
         )
-        shapes, right = (jax.tree.map(np.shape, tree) for tree in (task, wanted))
-        if shapes != right:
-            raise ConfigError(f"a task of {env.spec.name!r} has the shapes {right}, not {shapes}: see env.sample_task.")
-        return env, jax.tree.map(lambda x, like: jnp.asarray(x, like.dtype), task, wanted)
+        return env, rollout.checked_tasks(task, wanted, "this task has", f"{env.spec.name!r} have")
     rollout.check_num_tasks(env, settings.tasks, "evaluation.tasks")
     if not 0 <= task < settings.tasks:
         raise ConfigError(
